@@ -1,0 +1,81 @@
+"""Users' JSONL files, gzipped or not: read row by row, errors name file and row; written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prm.errors import PrmError
+
+
+def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number from 1, row) of each line that is not blank.
+
+    Raises PrmError for a missing or empty file, bytes that are not gzip or UTF-8, bad JSON, and a row that is no object.
+    """
+    empty = True
+    try:
+        with _open(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    empty = False
+                    yield number, _row(line, f"{path} row {number}")
+    except FileNotFoundError:
+        raise PrmError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise PrmError(f"{path}: is a folder; give a .jsonl or .jsonl.gz file") from None
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise PrmError(f"{path}: not a whole gzip file ({error}); compress it again or drop the .gz") from None
+    except UnicodeDecodeError as error:
+        raise PrmError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8") from None
+    if empty:
+        raise PrmError(f"{path}: the file is empty; it needs one JSON object a line")
+
+
+def write_rows(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Writes one JSON object a line, gzipped when the name ends in .gz; returns the count. `path` appears only when whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    try:
+        # mtime=0 and no name in the header: the same rows give the same bytes.
+        with open(part, "wb") as raw, (gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else raw) as out:
+            for count, row in enumerate(rows, 1):
+                out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def text_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
+    """The first of the columns `names` that the row has, a string that is not blank. Raises PrmError(where ...) otherwise."""
+    for name in names:
+        if name in row:
+            if not isinstance(row[name], str):
+                raise PrmError(f"{where}: '{name}' must be a string, not {type(row[name]).__name__}")
+            if not row[name].strip():
+                raise PrmError(f"{where}: '{name}' is empty; give its text or drop the row")
+            return row[name]
+    raise PrmError(f"{where}: no '{names[0]}'" + "".join(f" or '{n}'" for n in names[1:])
+                   + f"; the row's keys are: {', '.join(map(str, row)) or 'none'}")
+
+
+def _open(path: str | os.PathLike):
+    opener = gzip.open if str(path).endswith(".gz") else open
+    return opener(path, "rt", encoding="utf-8")
+
+
+def _row(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PrmError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line is needed") from None
+    if not isinstance(row, dict):
+        raise PrmError(f"{where}: must be a JSON object, not {type(row).__name__}")
+    return row
