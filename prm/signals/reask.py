@@ -1,0 +1,107 @@
+"""Re-asking by another route: is a step's result what the policy itself says when the same quantity is asked differently?
+
+For each fact q = (operator, left, right) that a step asserts, every route r to q (prm/world/routes.py) is put to the policy as a new problem and
+answered `samples` times. With s_r(d) the share of answers that map to digit d,
+
+    S_q(d) = mean_r s_r(d),   value(step) = min over its facts of  S_q(asserted) / max_d S_q(d),   weight = max_d S_q(d) - second largest.
+
+The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
+independence key of its own. Steps that assert nothing checkable abstain; so does a fact with fewer than `fewest` routes (two are too few).
+Source: METHODS.md, fact 2. Only problems of the small world can be re-posed yet.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from prm.records import Group, Problem, Sample, StepScores
+from prm.world import routes as world_routes
+from prm.world.facts import Fact
+from prm.world.story import read_answer, read_equations, tell
+
+KEY = "reask"
+
+
+@dataclass(frozen=True)
+class Config:
+    """samples: answers a route. fewest: a fact with fewer routes is left unjudged. max_tokens: of one answer."""
+
+    samples: int = 8
+    fewest: int = 3
+    max_tokens: int = 96
+
+    def __post_init__(self):
+        if self.samples < 1:
+            raise ValueError(f"samples: {self.samples} is not positive; 4 to 16 are usual")
+
+
+def label(groups: Sequence[Group], config: Config, context) -> list[StepScores]:
+    """One StepScores a sample. Each fact is asked once a run, whichever shard meets it first: its answers depend on its name alone."""
+    beliefs: dict[Fact, dict[int, float]] = context.cached("reask", dict)
+    claims = [_claims(group) for group in groups]
+    new = {fact for group in claims for steps in group for facts in steps for fact, _ in facts} - beliefs.keys()
+    beliefs.update(_ask(sorted(new), config, context))
+    return [
+        _score(sample, steps, config, beliefs)
+        for group, of_samples in zip(groups, claims)
+        for sample, steps in zip(group.samples, of_samples)
+    ]
+
+
+def _claims(group: Group) -> list[list[list[tuple[Fact, int]]]]:
+    """Per sample, per step: the facts it asserts with the digits it gives them."""
+    return [
+        [[((op, left, right), result) for left, op, right, result in read_equations(text)] for text in steps.cut(sample.text)]
+        for sample, steps in zip(group.samples, group.steps)
+    ]
+
+
+def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, float]]:
+    """fact -> digit -> S_q(digit); empty where the fact has too few routes or no answer could be read."""
+    asked = {fact: world_routes.routes(fact) for fact in facts}
+    asked = {fact: routes if len(routes) >= config.fewest else [] for fact, routes in asked.items()}
+    problems, mapped = [], {}
+    for fact, routes in asked.items():
+        for i, route in enumerate(routes):
+            name = f"reask/{''.join(map(str, fact))}/{i}"
+            problems.append(Problem(name, tell(route.program, random.Random(name))))
+            mapped[name] = (fact, route)
+    if not problems:
+        return {fact: {} for fact in facts}
+    sampling = replace(context.recipe.sampling, samples=config.samples, max_tokens=config.max_tokens)
+    shares: dict[str, Counter] = {name: Counter() for name in mapped}
+    for sample in context.engine().sample(problems, sampling):
+        if (digit := _answer(sample)) is not None:
+            shares[sample.problem_id][mapped[sample.problem_id][1].answer_map(digit)] += 1
+    return {fact: _pool([c for name, c in shares.items() if mapped[name][0] == fact]) for fact in facts}
+
+
+def _answer(sample: Sample) -> int | None:
+    return None if sample.reason else read_answer(sample.text.rsplit("\n", 1)[-1])
+
+
+def _pool(counts: list[Counter]) -> dict[int, float]:
+    heard = [c for c in counts if c]
+    return {d: sum(c[d] / c.total() for c in heard) / len(heard) for d in range(10)} if heard else {}
+
+
+def _score(sample: Sample, steps: list[list[tuple[Fact, int]]], config: Config, beliefs) -> StepScores:
+    judged = [_judge(facts, beliefs) for facts in steps]
+    return StepScores(
+        sample.problem_id, sample.index, "reask", KEY, tuple(value for value, _ in judged), tuple(weight for _, weight in judged)
+    )
+
+
+def _judge(facts: list[tuple[Fact, int]], beliefs) -> tuple[float | None, float]:
+    """(value, weight) of one step: the worst of its facts."""
+    if not facts or any(not beliefs[fact] for fact, _ in facts):
+        return None, 0.0
+    return min(_share(beliefs[fact], digit) for fact, digit in facts)
+
+
+def _share(belief: dict[int, float], digit: int) -> tuple[float, float]:
+    first, second = sorted(belief.values(), reverse=True)[:2]
+    return belief[digit] / first, first - second
