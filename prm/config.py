@@ -57,7 +57,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
                 continue  # the next member of the union may take it; the last one's error is the one raised
         return convert(kinds[-1], value, where)
     if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)
+        return value if isinstance(value, hint) else build(hint, value, where)
     if origin is tuple and isinstance(value, (list, tuple)):
         return tuple(convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin in (dict, Mapping) and isinstance(value, Mapping):

@@ -1,0 +1,102 @@
+"""One run of a recipe: everything checked first, then stage by stage (see `stages`); what is on disk is not made again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from prm import models, plugins, problems, store
+from prm.errors import PrmError
+from prm.progress import progress, say
+from prm.recipe import Recipe, plain
+from prm.records import Problem
+from prm.signals import Context
+from prm.stages import VERSIONS, Stage, plan
+
+LEAK = 0.01  # of the test problems may share their text with a train problem by chance (small worlds repeat themselves)
+
+
+def check(recipe: Recipe) -> dict[str, list[Problem]]:
+    """Everything that can be wrong before a model is loaded; returns each split's problems. Raises PrmError."""
+    for plugin in (recipe.engine, recipe.segmenter, *recipe.signals.values()):
+        plugins.check(plugin.module, plugin.config)
+    if recipe.arms:
+        models.check(recipe.prm.backbone)
+    if recipe.references and recipe.references.source in ("jsonl", "parquet") and not Path(recipe.references.path).is_file():
+        raise PrmError(f"{recipe.references.path}: no such file, named by references.path; check the path")
+    _check_writable(recipe.folder)
+    drawn = {split: problems.load(source) for split, source in recipe.problems.items()}
+    _check_apart(drawn)
+    return drawn
+
+
+def run(recipe: Recipe) -> None:
+    """Makes every stage that is not complete. Stopped or killed, the same call goes on where it was."""
+    drawn = check(recipe)
+    with store.lock(recipe.folder), contextlib.ExitStack() as stack:
+        context = Context(recipe)
+        stack.callback(context.close)
+        stages = plan(recipe, drawn, context, stack)
+        names = {s.name: s.folder(recipe).path.name for s in stages}
+        store.write_file(recipe.folder / "run.json", json.dumps({"recipe": plain(recipe), "stages": names}, indent=2).encode())
+        for stage in stages:
+            if stage.kind == "prm":
+                context.close()  # the engine's memory is the trainer's now; it opens again if someone asks
+            _execute(stage, recipe)
+
+
+def _execute(stage: Stage, recipe: Recipe) -> None:
+    folder = stage.folder(recipe)
+    if folder.manifest():
+        say(f"{stage.name}  [cached]")
+        return
+    folder.open()
+    began = time.monotonic()
+    with store.disk_full_is_mendable(folder):
+        if stage.kind == "prm":
+            stage.make(folder.path)
+        else:
+            _shards(stage, recipe, folder)
+        parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
+        folder.finish({"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents},
+                      time.monotonic() - began if stage.kind == "prm" else None)
+    say(summary(folder))
+
+
+def _shards(stage: Stage, recipe: Recipe, folder: store.Folder) -> None:
+    missing = [i for i in range(stage.shards) if not folder.shard(i).exists()]
+    for i in progress(missing, stage.shards, stage.name, stage.shards - len(missing)):
+        inputs = [parent.folder(recipe).read(i) for parent in stage.inputs]
+        began = time.monotonic()
+        rows = stage.make(i, *inputs)
+        folder.write(i, rows, time.monotonic() - began)
+
+
+def summary(folder: store.Folder) -> str:
+    """A stage in a line: rows, rows rejected by reason, seconds."""
+    found = folder.manifest()
+    facts = found or folder.tally()
+    reasons = ", ".join(f"{reason} {count}" for reason, count in facts["reasons"].items())
+    rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] != "prm" else "a model"
+    return (f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s" + (f"; rejected: {reasons}" if reasons else "")
+            + ("" if found else f"  (not complete: {len(folder.shards())} shards)"))
+
+
+def _check_writable(folder: Path) -> None:
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise PrmError(f"{folder}: {there} is a file, not a folder; give another folder with out=...")
+    if not os.access(there, os.W_OK):
+        raise PrmError(f"{folder}: {there} cannot be written to; give another folder with out=...")
+
+
+def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:
+    texts = {p.text for p in drawn.get("train", ())}
+    both = [p.id for p in drawn["test"] if p.text in texts]
+    if len(both) > LEAK * len(drawn["test"]):
+        raise PrmError(f"problems.test: {len(both)} of its {len(drawn['test'])} problems are in train too, the first '{both[0]}'; "
+                       "give the splits other rows (skip, every, limit) or another seed")

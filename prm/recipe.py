@@ -1,0 +1,186 @@
+"""A recipe: everything one run does, in a YAML file of typed sections. See recipes/ for examples.
+
+    load("recipes/demo.yaml", ["train.epochs=2"])    a Recipe, or PrmError naming the key and the remedy
+    of_run("runs/demo")                              the Recipe of a run's latest invocation
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from prm import answers, config, labels, model, plugins, problems, recipefile, train
+from prm.engines import Sampling
+from prm.errors import PrmError
+from prm.rerank import REDUCE
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin's file (`kind`, `name`) and its typed config."""
+
+    kind: str
+    name: str
+    config: Any
+
+    @property
+    def module(self) -> ModuleType:
+        return plugins.load(self.kind, self.name)
+
+
+@dataclass(frozen=True)
+class References:
+    """Where the gold answers are; opened only by eval/ and the signal named gold. source: world, jsonl, parquet or hub;
+    id, text: as in the problems' source, so that the ids agree; answer: the column with the gold answer."""
+
+    source: str
+    path: str = ""
+    answer: str = "answer"
+    text: str = "question"
+    id: str | None = None
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+    def __post_init__(self):
+        if self.source not in problems.SOURCES:
+            raise ValueError(f"source: '{self.source}' is not known; take one of {', '.join(problems.SOURCES)}")
+        if self.source != "world" and not self.path:
+            raise ValueError(f"path: missing; name the {self.source} file or data set with the answers")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One label set and the PRM trained on it. signals: name -> how far it is trusted; reduce: step scores -> one score."""
+
+    signals: dict[str, float]
+    labels: labels.Config = field(default_factory=labels.Config)
+    reduce: str = "min"
+
+    def __post_init__(self):
+        if not self.signals:
+            raise ValueError("signals: empty; name at least one signal and its weight, {majority: 1.0}")
+        for name, weight in self.signals.items():
+            if weight <= 0:
+                raise ValueError(f"signals.{name}: the weight {weight} is not positive; leave the signal out instead")
+        if self.reduce not in REDUCE:
+            raise ValueError(f"reduce: '{self.reduce}' is not known; take one of {', '.join(REDUCE)}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """seed: of the training; `sampling.seed` is the samples' own. shard: problems a shard."""
+
+    name: str
+    problems: dict[str, problems.World | problems.Table]
+    engine: Plugin
+    segmenter: Plugin
+    out: str = ""
+    seed: int = 0
+    shard: int = 64
+    references: References | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    answers: answers.Config = field(default_factory=answers.Config)
+    signals: dict[str, Plugin] = field(default_factory=dict)
+    arms: dict[str, Arm] = field(default_factory=dict)
+    prm: model.Config = field(default_factory=model.Config)
+    train: train.Config = field(default_factory=train.Config)
+
+    def __post_init__(self):
+        if self.shard < 1:
+            raise ValueError(f"shard: {self.shard} is not positive; 64 problems a shard is usual")
+        for section in ("problems", "signals", "arms"):
+            for name in getattr(self, section):
+                if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                    raise ValueError(f"{section}.{name}: a name is letters, digits, - and _, since it names a folder")
+        _check_splits(self)
+        for name, arm in self.arms.items():
+            _check_arm(self, name, arm)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out or f"runs/{self.name}")
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file, with `key=value` overrides (dotted keys, YAML values)."""
+    return build(recipefile.read(Path(path), overrides), str(path))
+
+
+def of_run(path: str | Path) -> Recipe:
+    """The recipe that a run folder's run.json holds."""
+    from prm.store import Run
+
+    return build(Run(path).recipe, str(Path(path) / "run.json"))
+
+
+def build(mapping: Mapping[str, Any], where: str) -> Recipe:
+    """A typed recipe from the parsed file; `plain` of it builds the same again."""
+    where, made = f"{where}:", dict(mapping)
+    for key, kind in (("engine", "engines"), ("segmenter", "segmenters")):
+        if key in made:
+            made[key] = _plugin(kind, made[key], "name", None, config.at(where, key))
+    for key, make in (("problems", _source), ("signals", _signal)):
+        if isinstance(made.get(key), Mapping):
+            made[key] = {str(name): make(value, str(name), f"{where} {key}.{name}") for name, value in made[key].items()}
+    return config.build(Recipe, made, where)
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe, defaults filled in, as a file could say it."""
+    made = config.plain(recipe)
+    for key in ("engine", "segmenter"):
+        made[key] = {"name": getattr(recipe, key).name, **config.plain(getattr(recipe, key).config)}
+    made["signals"] = {name: {"signal": s.name, **config.plain(s.config)} for name, s in recipe.signals.items()}
+    return made
+
+
+def _source(value: Any, name: str, where: str) -> problems.Source:
+    return problems.source(value, where)
+
+
+def _signal(value: Any, name: str, where: str) -> Plugin:
+    return _plugin("signals", value, "signal", name, where)
+
+
+def _plugin(kind: str, value: Any, key: str, default: str | None, where: str) -> Plugin:
+    """`{key: NAME, ...config of the plugin NAME...}`; a name alone means the plugin's defaults."""
+    value = {key: value} if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        raise PrmError(f"{where}: must be a mapping, not {value!r}; {{}} takes the defaults")
+    rest = dict(value)
+    name = rest.pop(key, default)
+    if not isinstance(name, str):
+        raise PrmError(f"{where}.{key}: missing; known: {', '.join(plugins.names(kind))}")
+    module = plugins.load(kind, name, f"{where}.{key}" if key in value else where)
+    return Plugin(kind, name, config.build(module.Config, rest, where))
+
+
+def _check_splits(recipe: Recipe) -> None:
+    for split in recipe.problems:
+        if split not in ("train", "test"):
+            raise ValueError(f"problems.{split}: the splits are train and test")
+    if "test" not in recipe.problems:
+        raise ValueError("problems.test: missing; it is the split that is measured")
+    if recipe.arms and "train" not in recipe.problems:
+        raise ValueError("problems.train: missing; arms train a PRM, so give them problems or drop `arms`")
+    for split, source in recipe.problems.items():
+        if recipe.references is not None and recipe.references.answer in getattr(source, "meta", ()):
+            raise ValueError(f"problems.{split}.meta: names the references' column '{recipe.references.answer}'; "
+                             "gold answers never travel with the problems, drop it")
+
+
+def _check_arm(recipe: Recipe, name: str, arm: Arm) -> None:
+    for signal in arm.signals:
+        if signal not in recipe.signals:
+            raise ValueError(f"arms.{name}.signals.{signal}: not among the recipe's signals ({', '.join(recipe.signals)})"
+                             f"{config.did_you_mean(signal, recipe.signals)}")
+    gold = [signal for signal in arm.signals if recipe.signals[signal].module.KEY == "gold"]
+    if gold and len(arm.signals) > 1:
+        raise ValueError(f"arms.{name}.signals: {gold[0]} is gold and mixes with no other signal; give it an arm of its own")
+    if gold and recipe.references is None:
+        raise ValueError(f"references: missing; the arm {name} is trained on gold")

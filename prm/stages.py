@@ -1,0 +1,195 @@
+"""The stages of a recipe and how each makes its rows from its inputs' rows; `pipeline` runs them.
+
+    problems.SPLIT ─> samples.SPLIT ─┬─> steps.SPLIT ───┬─> signal.NAME.SPLIT ─> labels.ARM.SPLIT
+                                     └─> answers.SPLIT ─┘
+
+    problems, samples, steps, labels.ARM of train ─> prm.ARM
+    prm.ARM, problems, samples, steps of test     ─> scores.ARM.test
+
+SPLIT is train or test. Every stage but prm.ARM maps shard i of its inputs to its own shard i, so shards may be made in any order
+and anywhere. The labels of the test split train nothing; they are there to be measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from prm import answers, config, labels, models, store
+from prm.progress import progress
+from prm.recipe import Arm, Plugin, Recipe
+from prm.records import Problem, Sample, Steps, StepScores
+from prm.signals import Context
+
+# Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
+VERSIONS = {"problems": 1, "samples": 1, "steps": 1, "answers": 1, "signal": 1, "labels": 1, "prm": 1, "scores": 1}
+FILES = ("path", "model", "backbone")  # config keys that may name a file or folder, which then enters the hash by content
+
+
+@dataclass(frozen=True)
+class Stage:
+    """facts: the config that its rows depend on. inputs: stages whose shard i it reads; after: others that it depends on.
+
+    make(i, *rows of shard i of each input) gives the rows of shard i; for a prm stage, make(folder) writes the model.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    make: Callable
+    inputs: tuple[Stage, ...] = ()
+    after: tuple[Stage, ...] = ()
+    shards: int = 0
+
+    @property
+    def kind(self) -> str:
+        return self.name.split(".")[0]
+
+    @cached_property
+    def hash(self) -> str:
+        return store.digest([self.name, VERSIONS[self.kind], self.facts, [p.hash for p in self.inputs + self.after]])
+
+    def folder(self, recipe: Recipe) -> store.Folder:
+        return store.Folder(recipe.folder / f"{self.name}-{self.hash}", self.name)
+
+
+def plan(recipe: Recipe, drawn: Mapping[str, list[Problem]], context: Context, stack: contextlib.ExitStack) -> list[Stage]:
+    """The stages in the order they run: kind by kind, so that each model is loaded once."""
+    made: dict[str, Stage] = {}
+
+    def add(name: str, facts: Mapping[str, Any], make: Callable, inputs: Sequence[str] = (), after: Sequence[str] = ()) -> None:
+        split = name.split(".")[-1]
+        shards = math.ceil(len(drawn[split]) / recipe.shard) if split in drawn else 0
+        made[name] = Stage(name, facts, make, tuple(made[n] for n in inputs), tuple(made[n] for n in after), shards)
+
+    for split, rows in drawn.items():
+        add(f"problems.{split}", {"problems": store.digest(config.plain(rows)), "shard": recipe.shard}, _draw(rows, recipe.shard))
+    for split in drawn:
+        facts = {"engine": _facts(recipe.engine), "sampling": config.plain(recipe.sampling)}
+        add(f"samples.{split}", facts, _sample(recipe, split, context), [f"problems.{split}"])
+    for split in drawn:
+        add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter), [f"samples.{split}"])
+    for split in drawn:
+        add(f"answers.{split}", config.plain(recipe.answers), _answer(recipe, context, stack), [f"samples.{split}"])
+    for name, plugin in recipe.signals.items():
+        for split in drawn:
+            group = [f"{kind}.{split}" for kind in ("problems", "samples", "steps", "answers")]
+            add(f"signal.{name}.{split}", _signal_facts(recipe, plugin), _signal(name, plugin, context), group)
+    for name, arm in recipe.arms.items():
+        for split in drawn:
+            facts = {"labels": config.plain(arm.labels), "trust": dict(arm.signals)}
+            add(f"labels.{name}.{split}", facts, _combine(name, arm), [f"signal.{s}.{split}" for s in arm.signals])
+    for name in recipe.arms:
+        of = ["problems.train", "samples.train", "steps.train", f"labels.{name}.train"]
+        facts = {"prm": _with_files(config.plain(recipe.prm)), "train": config.plain(recipe.train), "seed": recipe.seed}
+        add(f"prm.{name}", facts, _train(recipe, [made[n].folder(recipe) for n in of]), after=of)
+    for name in recipe.arms:
+        model = made[f"prm.{name}"].folder(recipe).path / "model"
+        of = ["problems.test", "samples.test", "steps.test"]
+        add(f"scores.{name}.test", {}, _score(name, model, context), of, [f"prm.{name}"])
+    return list(made.values())
+
+
+def _draw(rows: list[Problem], shard: int):
+    return lambda i: rows[i * shard:(i + 1) * shard]
+
+
+def _sample(recipe: Recipe, split: str, context: Context):
+    def make(i: int, rows: list[Problem]) -> list[Sample]:
+        # A seed a shard: the engine starts its random numbers anew at every call, and no two shards may share them.
+        text = f"{recipe.sampling.seed}/{split}/{i}"
+        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
+        samples = context.engine().sample(rows, replace(recipe.sampling, seed=seed))
+        expected = [(p.id, k) for p in rows for k in range(recipe.sampling.samples)]
+        _same(f"engine {recipe.engine.name}", [(s.problem_id, s.index) for s in samples], expected)
+        return samples
+    return make
+
+
+def _cut(plugin: Plugin):
+    return lambda i, samples: [plugin.module.cut(sample, plugin.config) for sample in samples]
+
+
+def _answer(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
+    def make(i: int, samples: list[Sample]):
+        pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
+        return answers.read_answers(samples, recipe.answers, pool)
+    return make
+
+
+def _signal(name: str, plugin: Plugin, context: Context):
+    def make(i: int, *rows) -> list[StepScores]:
+        scores = plugin.module.label(store.groups(*rows), plugin.config, context)
+        steps = rows[2]
+        _same(f"signal {name}", [(s.problem_id, s.index, len(s.values)) for s in scores],
+              [(s.problem_id, s.index, len(s.ends)) for s in steps])
+        return [replace(s, source=name) for s in scores]  # the recipe's name: one file may serve two configs
+    return make
+
+
+def _combine(name: str, arm: Arm):
+    def make(i: int, *by_signal: list[StepScores]) -> list[StepScores]:
+        return [labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name) for rows in zip(*by_signal)]
+    return make
+
+
+def _train(recipe: Recipe, folders: Sequence[store.Folder]):
+    def make(path: Path) -> None:
+        from prm.train import train
+
+        train(labelled(folders), recipe.prm, recipe.train, path / "model", recipe.seed, progress)
+    return make
+
+
+def labelled(folders: Sequence[store.Folder]) -> Iterator[tuple[Problem, Sample, Steps, StepScores]]:
+    """The samples that have steps, from the folders of problems, samples, steps and labels."""
+    for i in range(len(folders[0].shards())):
+        drawn, *rows = (folder.read(i) for folder in folders)
+        by_id = {p.id: p for p in drawn}
+        for sample, steps, scores in zip(*rows, strict=True):
+            if steps.ends:
+                yield by_id[sample.problem_id], sample, steps, scores
+
+
+def _score(name: str, model: Path, context: Context):
+    def make(i: int, drawn: list[Problem], samples: list[Sample], steps: list[Steps]) -> list[StepScores]:
+        from prm.model import PRM
+        from prm.score import score_samples
+
+        by_id = {p.id: p for p in drawn}
+        rows = [(by_id[s.problem_id], s, cut) for s, cut in zip(samples, steps, strict=True)]
+        scores = score_samples(context.cached(("prm", name), lambda: PRM.load(model)), rows, name)
+        _same(f"PRM {name}", [(s.problem_id, s.index, len(s.values)) for s in scores],
+              [(s.problem_id, s.index, len(s.ends)) for s in steps])
+        return scores
+    return make
+
+
+def _facts(plugin: Plugin) -> dict[str, Any]:
+    return {"name": plugin.name, "version": getattr(plugin.module, "VERSION", 1), "config": _with_files(config.plain(plugin.config))}
+
+
+def _signal_facts(recipe: Recipe, plugin: Plugin) -> dict[str, Any]:
+    gold = recipe.references if plugin.module.KEY == "gold" else None
+    return {**_facts(plugin), "references": _with_files(config.plain(gold))}
+
+
+def _with_files(value: Any, key: str = "") -> Any:
+    """A plain config in which files and folders stand by their content, wherever they lie."""
+    if isinstance(value, dict):
+        return {k: _with_files(item, k) for k, item in value.items()}
+    if key in FILES and isinstance(value, str) and os.path.exists(models.resolve(value)):
+        return store.fingerprint(models.resolve(value))
+    return value
+
+
+def _same(who: str, got: list, expected: list) -> None:
+    if got != expected:
+        at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), min(len(got), len(expected)))
+        raise ValueError(f"{who}: {len(got)} rows for {len(expected)}; row {at} is {got[at:at + 1]}, not {expected[at:at + 1]}")
