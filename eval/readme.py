@@ -1,0 +1,81 @@
+"""The tables of README.md are written from runs' own files and never by hand.
+
+    python -m eval.readme runs/demo      keeps the run's summary as recipes/results/demo.json and writes its table
+    python -m eval.readme --check        fails where README.md differs from what recipes/results would write
+
+A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results are, so the
+check works on a fresh clone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from eval.html import difference
+from prm.errors import PrmError
+from prm.store import write_file
+
+_BLOCK = re.compile(r"(<!-- table:([\w-]+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
+
+
+def table(found: Mapping) -> str:
+    """A run's summary as Markdown: the rows, the verdict, what was measured. A number that the run lacks is "n/a"."""
+    lines = ["| choosing by | accuracy | minus majority, points [95 %] |", "|---|---:|---:|"]
+    for row in found["rows"]:
+        accuracy = "n/a" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
+        name = f"**{row['name']}**" if row["role"] == "ours" else row["name"]
+        lines.append(f"| {name} | {accuracy} | {difference(row['difference'])} |")
+    seeds = ", ".join(map(str, found["seeds"]))
+    lines += ["", f"{found['problems']:,} held-out problems, {found['samples']} samples each, seed {seeds}. "
+              f"Verdict: **{found['verdict']}**. {found['because']}"]
+    return "\n".join(lines)
+
+
+def filled(text: str, results: Path) -> str:
+    """`text` with each table as `results` says. Raises PrmError for a marker without a result."""
+    def fill(match: re.Match) -> str:
+        path = results / f"{match[2]}.json"
+        if not path.exists():
+            raise PrmError(f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}")
+        return f"{match[1]}{table(json.loads(path.read_text()))}\n{match[4]}"
+    return _BLOCK.sub(fill, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m eval.readme", description="Writes README.md's tables from runs' files.")
+    parser.add_argument("runs", nargs="*", help="run folders whose results are taken in; without any, only the tables are written")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
+    parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default README.md")
+    parser.add_argument("--results", type=Path, default=Path("recipes/results"), help="default recipes/results")
+    options = parser.parse_args(arguments)
+    if not options.readme.is_file():
+        raise PrmError(f"{options.readme}: no such file; run this in the repository's root or give --readme")
+    old = options.readme.read_text(encoding="utf-8")
+    if options.check:
+        if filled(old, options.results) != old:
+            raise PrmError(f"{options.readme}: a table is stale; write it with python -m eval.readme")
+        return
+    for run in map(Path, options.runs):
+        _take(run, options.results)
+    write_file(options.readme, filled(old, options.results).encode())
+
+
+def _take(run: Path, results: Path) -> None:
+    path = run / "summary.json"
+    if not path.exists():
+        raise PrmError(f"{path}: no such file; write it with python -m eval.report {run}")
+    results.mkdir(parents=True, exist_ok=True)
+    write_file(results / f"{json.loads(path.read_text())['name']}.json", path.read_bytes())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PrmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
