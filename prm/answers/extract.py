@@ -1,0 +1,112 @@
+"""Where in a text its final answer stands. Rules of our own, in order of how explicit the text is; blind to any reference."""
+
+from __future__ import annotations
+
+import re
+
+from prm.answers.canonical import canonical
+
+NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+"
+_NUMBER = re.compile(rf"(?<![\w.]){NUMBER}")
+_HASHES = re.compile(r"####[ \t]*([^\n]+)")
+_STATED = re.compile(r"answer(?: is|:|\*\*:|:\*\*)+[ \t]*:?\s*(.*)", re.IGNORECASE)
+_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
+_FORMULA = re.compile(r"\\\((.{1,400}?)\\\)|(?<!\\)\$([^$\n]{1,400})(?<!\\)\$|\\\[(.{1,800}?)\\\]", re.DOTALL)
+_RESULT = re.compile(rf"=\s*(?:\\?\$)?\s*({NUMBER})")
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+
+
+def extract(text: str, style: str) -> str:
+    """The text of the final answer, or "" when none is found. Linear in the length of the text."""
+    if style == "last_number":
+        return _last_number(text)
+    if style == "last_line":
+        return _last_line(text)
+    return boxed(text) or _stated(text) or _concluded(text)
+
+
+def boxed(text: str) -> str:
+    r"""What the last \boxed{...} or \fbox{...} that closes holds, braces balanced; "" if there is none."""
+    end = len(text)
+    while (start := max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))) >= 0:
+        rest = text[start : start + 4000].split("{", 1)
+        inner = _balanced(rest[1]) if len(rest) == 2 and rest[0].strip() in (r"\boxed", r"\fbox") else ""
+        if inner.strip():
+            return inner.strip()
+        end = start
+    return ""
+
+
+def _balanced(text: str) -> str:
+    depth = 1
+    for i, char in enumerate(text):
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return text[:i]
+    return ""
+
+
+def _last_number(text: str) -> str:
+    return next((m.group() for m in reversed(list(_NUMBER.finditer(text)))), "")
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    stated = _STATED.search(lines[-1])
+    return stated.group(1) if stated else lines[-1]
+
+
+def _stated(text: str) -> str:
+    """After "####" or the last "answer is": its formula, else its number, else a short phrase."""
+    if hashes := _HASHES.findall(text):
+        return hashes[-1].strip()
+    stated = list(_STATED.finditer(text))
+    if not stated:
+        return ""
+    start = stated[-1].start(1)
+    if formula := _FORMULA.match(text, start):  # it may span lines
+        return _right_side(next(g for g in formula.groups() if g)).strip()
+    if "\n" in text[stated[-1].start() : start]:  # a new paragraph begins: what follows is not the answer
+        return ""
+    tail = stated[-1].group(1).split(". ")[0].strip(" *")
+    return _formula_or_number(tail, "") or (tail if len(tail.split()) <= 4 else "")
+
+
+def _concluded(text: str) -> str:
+    """No explicit mark: what the last paragraph states, bold first; failing that, the last result or number of the whole text."""
+    paragraphs = [p for p in re.split(r"\n\s*\n", text) if p.strip()]
+    if not paragraphs:
+        return ""
+    last = _last_sentence(paragraphs[-1])
+    bold = [b.strip(" :.") for b in _BOLD.findall(last) if not b.strip().endswith(":")]
+    numeric = [b for b in bold if re.search(r"\d", b)]
+    if numeric or (bold and not re.search(r"\d", last)):
+        return _formula_or_number((numeric or bold)[-1], "") or (numeric or bold)[-1]
+    results = _RESULT.findall(text[: text.rfind(last)])
+    return _formula_or_number(last, results[-1] if results else "") or _last_number(text)
+
+
+def _last_sentence(paragraph: str) -> str:
+    body = paragraph.strip()
+    cuts = [m.end() for m in _SENTENCE_END.finditer(body) if m.end() < len(body)]
+    for cut in reversed(cuts):
+        if re.search(r"\d|\\\(|\$", body[cut:]):
+            return body[cut:]
+    return body
+
+
+def _formula_or_number(text: str, result: str) -> str:
+    """The number equal to `result`, the last computed one, if `text` repeats it; else the last formula or number."""
+    spans = [(m.start(), m.end(), _right_side(next(g for g in m.groups() if g))) for m in _FORMULA.finditer(text)]
+    inside = lambda at: any(start <= at < end for start, end, _ in spans)
+    found = [(m.start(), m.group()) for m in _NUMBER.finditer(text) if not inside(m.start())]
+    found = sorted(found + [(start, formula) for start, _, formula in spans if re.search(r"[\w\\]", formula)])
+    plain = [item for _, item in found]
+    computed = [item for item in plain if result and canonical(item) == canonical(result)]
+    return (computed or plain or [""])[-1].strip()
+
+
+def _right_side(formula: str) -> str:
+    return re.split(r"(?<![<>!\\])=", formula)[-1]
