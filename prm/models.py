@@ -1,0 +1,88 @@
+"""Where a model's files are, and whether they can be used, told before anything is loaded.
+
+A model is "world" (the small policy that ships with the package), a folder, or a hub id. A folder holds config.json, the
+tokenizer's files and *.safetensors: pickled weights run code when they are read, so they are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from prm.errors import PrmError
+
+WORLD = "world"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_INDEX = "model.safetensors.index.json"
+
+
+def resolve(model: str) -> str:
+    """What from_pretrained takes: the packaged policy's folder for "world", an existing folder as it is, else the hub id."""
+    if model == WORLD:
+        return str(Path(__file__).parent / "world" / "policy")
+    return str(Path(model).expanduser()) if _is_path(model) else model
+
+
+def check(model: str) -> None:
+    """Raises PrmError for a folder that is missing or lacks config, tokenizer or safetensors weights. Asks no network:
+    a hub id is only checked for its form."""
+    if not _is_path(resolve(model)):
+        if not _HUB_ID.fullmatch(model):
+            raise PrmError(f"model '{model}': neither a folder nor a hub id; give 'world', a folder, or 'owner/name'")
+        return
+    folder = Path(resolve(model))
+    if not folder.is_dir():
+        raise PrmError(f"model {folder}: no such folder; check the path (a hub id looks like 'owner/name')")
+    _check_config(folder)
+    _check_weights(folder)
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise PrmError(f"model {folder}: no tokenizer ({', '.join(_TOKENIZERS)}); save it there with "
+                       f"tokenizer.save_pretrained('{folder}')")
+
+
+def _is_path(model: str) -> bool:
+    """A hub id is name or owner/name. The rest is a path, as is owner/name where a folder `owner` lies here: a path
+    mistyped in its last part is told at once, not after the hub was asked."""
+    path = Path(model).expanduser()
+    if path.is_dir() or model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith("/"):
+        return True
+    return "/" in model and path.parent.is_dir()
+
+
+def _check_config(folder: Path) -> None:
+    path = folder / "config.json"
+    if not path.is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        raise PrmError(f"model {folder}: no config.json; " + (
+            "this is a LoRA adapter: merge it into its base model first (peft: merge_and_unload)" if adapter
+            else "give the folder that save_pretrained wrote"))
+    _mapping(path)
+
+
+def _check_weights(folder: Path) -> None:
+    if (folder / _INDEX).is_file():
+        shards = _mapping(folder / _INDEX).get("weight_map", {}).values()
+        missing = sorted(name for name in set(shards) if not (folder / name).is_file())
+        if missing:
+            raise PrmError(f"model {folder}: {missing[0]} is named in {_INDEX} but missing; fetch the weights again")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if not pickles:
+        raise PrmError(f"model {folder}: no *.safetensors; save the weights there with save_pretrained")
+    raise PrmError(f"model {folder}: only pickled weights ({pickles[0]}), which run code when read; where you trust them, "
+                   f"convert: python -c \"from transformers import AutoModelForCausalLM as M; "
+                   f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\"")
+
+
+def _mapping(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # bad JSON or bad UTF-8
+        raise PrmError(f"{path}: not JSON ({error}); save the model again") from None
+    if not isinstance(content, dict):
+        raise PrmError(f"{path}: must be a JSON object, not {type(content).__name__}; save the model again")
+    return content
