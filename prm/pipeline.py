@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from prm import models, plugins, problems, store
+from prm import config, models, plugins, problems, store
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
@@ -34,6 +34,16 @@ def check(recipe: Recipe) -> dict[str, list[Problem]]:
     return drawn
 
 
+def checked(recipe: Recipe) -> str:
+    """What `prm run --check` prints: a line a stage, cached or to be made."""
+    drawn = check(recipe)
+    with contextlib.ExitStack() as stack:
+        stages = [(s, s.folder(recipe)) for s in plan(recipe, drawn, Context(recipe), stack)]
+    lines = [f"{s.name:<28} " + ("[cached]" if f.manifest() else f"{len(f.shards())} of {s.shards} shards" if s.shards else "to do")
+             for s, f in stages]
+    return "\n".join([*lines, f"{recipe.name}: all checked, nothing loaded; the same command without --check runs it"])
+
+
 def run(recipe: Recipe) -> None:
     """Makes every stage that is not complete. Stopped or killed, the same call goes on where it was."""
     drawn = check(recipe)
@@ -47,6 +57,8 @@ def run(recipe: Recipe) -> None:
             if stage.kind == "prm":
                 context.close()  # the engine's memory is the trainer's now; it opens again if someone asks
             _execute(stage, recipe)
+            if stage.kind == "prm":
+                _tell_usage(recipe, stage)
 
 
 def _execute(stage: Stage, recipe: Recipe) -> None:
@@ -84,6 +96,14 @@ def summary(folder: store.Folder) -> str:
     rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] != "prm" else "a model"
     return (f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s" + (f"; rejected: {reasons}" if reasons else "")
             + ("" if found else f"  (not complete: {len(folder.shards())} shards)"))
+
+
+def _tell_usage(recipe: Recipe, stage: Stage) -> None:
+    """What `prm score` and `prm rerank` need beside the weights (see `apply.Usage`)."""
+    segmenter = {"name": recipe.segmenter.name, **config.plain(recipe.segmenter.config)}
+    reduce = recipe.arms[stage.name.removeprefix("prm.")].reduce
+    usage = {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)}
+    store.write_file(stage.folder(recipe).path / "model" / "usage.json", json.dumps(usage, indent=2).encode())
 
 
 def _check_writable(folder: Path) -> None:

@@ -6,7 +6,6 @@ function (`open_engine`, `cut`, `label`). Nothing is registered: a new file is t
 
 from __future__ import annotations
 
-import functools
 import importlib
 import pkgutil
 from types import ModuleType
@@ -17,7 +16,6 @@ from prm.errors import PrmError
 KINDS = ("engines", "segmenters", "signals")
 
 
-@functools.cache
 def names(kind: str) -> list[str]:
     """The plugins of one of KINDS, sorted; a file whose name starts with "_" is a helper, not a plugin."""
     package = importlib.import_module(f"prm.{kind}")

@@ -143,7 +143,8 @@ def _train(recipe: Recipe, folders: Sequence[store.Folder]):
     def make(path: Path) -> None:
         from prm.train import train
 
-        train(labelled(folders), recipe.prm, recipe.train, path / "model", recipe.seed, progress)
+        if not (path / "model").exists():  # it appears whole; only the manifest was missing
+            train(labelled(folders), recipe.prm, recipe.train, path / "model", recipe.seed, progress)
     return make
 
 

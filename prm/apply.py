@@ -1,0 +1,139 @@
+"""A trained PRM put to work on a user's file: `prm score` and `prm rerank`. Formats: see `read_solutions` and `read_pools`.
+
+What scoring needs beyond the weights (how the training cut steps, read answers and reduced scores) lies beside them in
+usage.json, written by the run that trained the PRM; a PRM from elsewhere scores rows that bring their own steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prm import answers, config, plugins, store
+from prm.errors import PrmError
+from prm.jsonl import read_rows, text_of, write_rows
+from prm.problems import id_of
+from prm.progress import progress
+from prm.records import Problem, Sample, Steps
+
+BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of tokens
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A PRM folder's usage.json; the reduction and segmenter are None where it has none."""
+
+    reduce: str | None = None
+    segmenter: dict[str, Any] | None = None
+    answers: answers.Config = field(default_factory=answers.Config)
+
+
+Row = tuple[Problem, Sample, Steps]
+
+
+def score_file(path: str, folder: Path, out: str) -> int:
+    """Scores each solution; writes {"problem_id", "steps", "values"} rows and returns their number."""
+    usage = read_usage(folder)
+    rows = list(read_solutions(path, usage))
+    made = ({"problem_id": p.id, "steps": steps.cut(sample.text), "values": list(scores.values)}
+            for (p, sample, steps), scores in zip(rows, _scored(folder, rows)))
+    return write_rows(out, made)
+
+
+def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | None) -> int:
+    """Chooses among each row's samples; writes {"problem_id", "choice", "text", "score", "reason", "values"} rows."""
+    from prm.rerank import rerank
+
+    usage = read_usage(folder)
+    reduce = reduce or usage.reduce
+    if reduce is None:
+        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce")
+    pools = list(read_pools(path, usage))
+    scores = _scored(folder, [row for pool in pools for row in pool])
+    made = []
+    with answers.open_pool(usage.answers) as comparer:
+        for pool in pools:
+            mine = [next(scores) for _ in pool]
+            clusters = [a.cluster for a in answers.read_answers([sample for _, sample, _ in pool], usage.answers, comparer)]
+            choice = rerank(method, mine, clusters, reduce)
+            made.append({"problem_id": choice.problem_id, "choice": choice.index,
+                         "text": None if choice.index is None else pool[choice.index][1].text, "score": choice.score,
+                         "reason": choice.reason, "values": [list(s.values) for s in mine]})
+    return write_rows(out, made)
+
+
+def read_solutions(path: str, usage: Usage) -> Iterator[Row]:
+    """Rows {"problem" or "question", "steps": [str, ...]} or {"problem", "text"}, and optionally "problem_id"."""
+    for number, row in read_rows(path):
+        where = f"{path} row {number}"
+        yield _row(_problem(row, where), 0, row, usage, where)
+
+
+def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
+    """Rows {"problem" or "question", "samples": [{"text"} or {"steps"}, ...]}."""
+    for number, row in read_rows(path):
+        where = f"{path} row {number}"
+        samples = row.get("samples")
+        if not isinstance(samples, list) or not samples or not all(isinstance(s, dict) for s in samples):
+            raise PrmError(f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one")
+        problem = _problem(row, where)
+        yield [_row(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
+
+
+def read_usage(folder: Path) -> Usage:
+    path = folder / "usage.json"
+    return config.build(Usage, json.loads(path.read_text()), f"{path}:") if path.exists() else Usage()
+
+
+def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
+    """The PRM's folder: `path` itself, or in a run's folder the PRM of `arm` (which may be left out where there is but one)."""
+    path = Path(path)
+    if not path.is_dir():
+        raise PrmError(f"{path}: no such folder; give a PRM's folder or a run's")
+    if not (path / "run.json").exists():
+        if arm is not None:
+            raise PrmError(f"{path}: --arm goes with a run's folder, and this holds no run.json")
+        return path
+    run = store.Run(path)
+    arms = [stage.removeprefix("prm.") for stage in run.stages("prm.")]
+    if arm is None and len(arms) == 1:
+        (arm,) = arms
+    if arm not in arms:
+        raise PrmError(f"{path}: name one of its PRMs with --arm: {', '.join(arms) or 'it trains none'}")
+    if not run.complete(f"prm.{arm}"):
+        raise PrmError(f"{path}: the PRM of {arm} is not trained yet; give its `prm run` command again")
+    return run.model(arm)
+
+
+def _problem(row: dict, where: str) -> Problem:
+    name = "problem" if "problem" in row else "question"
+    text = text_of(row, ["problem", "question"], where)
+    return Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
+
+
+def _row(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+    if "steps" in row:
+        steps = row["steps"]
+        if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
+            raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
+        ends = tuple(sum(map(len, steps[:i + 1])) for i in range(len(steps)))
+        return problem, Sample(problem.id, index, "".join(steps)), Steps(problem.id, index, ends)
+    if usage.segmenter is None:
+        raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
+    sample = Sample(problem.id, index, text_of(row, ["text"], where))
+    segmenter = dict(usage.segmenter)
+    module = plugins.load("segmenters", segmenter.pop("name"), "usage.json: segmenter.name")
+    return problem, sample, module.cut(sample, config.build(module.Config, segmenter, "usage.json: segmenter"))
+
+
+def _scored(folder: Path, rows: list[Row]):
+    from prm.model import PRM
+    from prm.score import score_samples
+
+    prm = PRM.load(folder)
+    for at in progress(range(0, len(rows), BATCH), what="scoring"):
+        yield from score_samples(prm, rows[at:at + BATCH], folder.name)

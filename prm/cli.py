@@ -1,0 +1,140 @@
+"""The command line. It only reads arguments: what a verb does lies in the module it calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import prm
+from prm.errors import PrmError
+
+EXAMPLES = """\
+examples:
+  prm run recipes/demo.yaml                          the whole flow on the small world; give it again after a stop, it goes on
+  prm run recipes/demo.yaml train.epochs=2 seed=1    with other values; what they do not change is not made again
+  prm show runs/demo                                 what the run made: rows, rows rejected and why, seconds
+  prm show runs/demo --problem world-2-0             one problem: each step with each signal's value, label and score
+  prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
+  prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
+  prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 2 with one line on stderr for what the user can mend."""
+    given = parser().parse_args(arguments)
+    try:
+        given.verb(given)
+    except PrmError as error:
+        print(f"prm: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prm: stopped; what was finished is kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `prm show ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="prm", description="Learn to judge reasoning steps without step labels or gold answers.",
+                                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action="version", version=f"prm {prm.__version__}")
+    verbs = top.add_subparsers(metavar="VERB", required=True)
+
+    run = _verb(verbs, "run", _run, "run a recipe, going on where an earlier run stopped",
+                "prm run recipes/demo.yaml\nprm run recipes/demo.yaml sampling.samples=32 out=runs/demo32\n"
+                "prm run recipes/demo.yaml --check")
+    run.add_argument("recipe", help="a YAML file, see recipes/")
+    run.add_argument("overrides", nargs="*", metavar="key=value", help="dotted keys, YAML values: train.lr=1e-4")
+    run.add_argument("--check", action="store_true", help="check all that can be checked without loading a model, then stop")
+
+    show = _verb(verbs, "show", _show, "what a run made",
+                 "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0")
+    show.add_argument("run", metavar="RUN", help="a run's folder")
+    show.add_argument("stage", nargs="?", help="print this stage's rows as JSON lines")
+    show.add_argument("--problem", metavar="ID", help="all that is known of one problem")
+
+    label = _verb(verbs, "label", _label, "label the steps of samples you already have, without a model",
+                  'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
+                  "prm label pool.jsonl -o labels.jsonl")
+    label.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
+    label.add_argument("--recipe", help="take segmenter, answers, signals and labels from this recipe")
+    _out(label, '{"problem_id", "sample", "steps", "values", "weights"}')
+
+    score = _verb(verbs, "score", _score, "score the steps of solutions with a trained PRM",
+                  "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl")
+    score.add_argument("solutions", metavar="SOLUTIONS", help='JSONL(.gz): {"problem", "steps": [..]} or {"problem", "text"}')
+    _prm(score)
+    _out(score, '{"problem_id", "steps", "values"}')
+
+    rerank = _verb(verbs, "rerank", _rerank, "choose the best of each problem's samples with a trained PRM",
+                   "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
+                   "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl")
+    rerank.add_argument("pool", metavar="SOLUTIONS", help='JSONL(.gz): {"problem", "samples": [{"text"}]}')
+    _prm(rerank)
+    rerank.add_argument("--method", choices=["best-of-n", "weighted-vote"], default="best-of-n")
+    rerank.add_argument("--reduce", help="step scores -> one score: min, product, mean, geometric_mean, last "
+                                         "(default: the one its recipe names)")
+    _out(rerank, '{"problem_id", "choice", "text", "score", "reason", "values"}')
+    return top
+
+
+def _verb(verbs, name: str, function, what: str, example: str) -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {line}" for line in example.splitlines())
+    made = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"examples:\n{lines}",
+                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.set_defaults(verb=function)
+    return made
+
+
+def _prm(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--prm", required=True, metavar="FOLDER", help="a PRM's folder, or a run's")
+    verb.add_argument("--arm", help="which PRM of the run's folder")
+
+
+def _out(verb: argparse.ArgumentParser, row: str) -> None:
+    verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
+
+
+def _run(given: argparse.Namespace) -> None:
+    from prm import pipeline, recipe
+
+    loaded = recipe.load(given.recipe, given.overrides)
+    if given.check:
+        print(pipeline.checked(loaded))
+    else:
+        pipeline.run(loaded)
+
+
+def _show(given: argparse.Namespace) -> None:
+    from prm import show, store
+
+    run = store.Run(given.run)
+    if given.stage:
+        lines = show.rows(run, given.stage, given.problem)
+    else:
+        lines = show.problem(run, given.problem) if given.problem else show.stages(run)
+    for line in lines:
+        print(line)
+
+
+def _label(given: argparse.Namespace) -> None:
+    from prm.labelling import label_pool
+
+    label_pool(given.pool, given.out, given.recipe)
+
+
+def _score(given: argparse.Namespace) -> None:
+    from prm import apply
+
+    apply.score_file(given.solutions, apply.model_folder(given.prm, given.arm), given.out)
+
+
+def _rerank(given: argparse.Namespace) -> None:
+    from prm import apply
+
+    folder = apply.model_folder(given.prm, given.arm)
+    apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)

@@ -1,0 +1,69 @@
+"""What a run holds, as text: its stages, the rows of a stage, or all that is known of one problem."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+
+from prm import config
+from prm.errors import PrmError
+from prm.pipeline import summary
+from prm.records import Group, StepScores
+from prm.store import Run
+
+
+def stages(run: Run) -> Iterator[str]:
+    """A line a stage, in the order they run."""
+    for stage in run.stages():
+        folder = run.folder(stage)
+        yield summary(folder) if folder.path.exists() else f"{stage:<28} not begun"
+
+
+def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:
+    """A stage's rows as JSON, a line each."""
+    if stage.startswith("prm."):
+        raise PrmError(f"{stage}: a model, not rows; it lies in {run.model(stage.removeprefix('prm.'))}")
+    for row in run.rows(stage):
+        if problem_id in (None, getattr(row, "problem_id", None) or getattr(row, "id", None)):
+            yield json.dumps(config.plain(row), ensure_ascii=False)
+
+
+def problem(run: Run, problem_id: str) -> Iterator[str]:
+    """The problem, and each sample's steps with every signal's, label's and PRM's value beside them."""
+    for split in (stage.removeprefix("problems.") for stage in run.stages("problems.")):
+        for group in run.groups(split):
+            if group.problem.id == problem_id:
+                yield from _group(group, _scores(run, split, problem_id))
+                return
+    raise PrmError(f"{run.path}: no problem '{problem_id}' with samples, steps and answers; `prm show {run.path} problems.test` "
+                   "lists them")
+
+
+def _scores(run: Run, split: str, problem_id: str) -> dict[str, dict[int, StepScores]]:
+    """Short stage name ("signal.majority") -> sample index -> scores."""
+    found = {}
+    for start in ("signal.", "labels.", "scores."):
+        for stage in run.stages(start):
+            if stage.endswith(f".{split}"):
+                found[stage.removesuffix(f".{split}")] = {r.index: r for r in run.rows(stage) if r.problem_id == problem_id}
+    return {name: by_index for name, by_index in found.items() if by_index}
+
+
+def _group(group: Group, scores: dict[str, dict[int, StepScores]]) -> Iterator[str]:
+    yield f"problem {group.problem.id}"
+    yield textwrap.indent(group.problem.text.strip(), "  ")
+    for sample, steps, answer in zip(group.samples, group.steps, group.answers):
+        said = f"answer {answer.text} (cluster {answer.cluster})" if answer.cluster >= 0 else f"no answer: {answer.reason}"
+        yield f"\nsample {sample.index}: {said}"
+        if sample.reason:
+            yield f"  rejected: {sample.reason}"
+        for i, step in enumerate(steps.cut(sample.text)):
+            yield textwrap.indent(step.strip(), "  ")
+            values = [f"{name} {_value(by_index[sample.index].values[i])}" for name, by_index in scores.items()]
+            if values:
+                yield "      " + "  ".join(values)
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
