@@ -1,0 +1,139 @@
+"""Labels: what several signals say of a step -> one soft label and one training weight, with provenance.
+
+Signals with one independence key are one witness (ten signals that all look at one vote are not ten votes), so evidence is averaged within
+a key and added across keys. For a step, with trust t_s (the recipe's), confidence c_s and value v_s of each signal s that speaks:
+
+    within key k    w_k = sum_s (t_s c_s)^2 / sum_s t_s c_s          copies of a signal change neither w_k ...
+                    v_k = sum_s t_s c_s v_s / sum_s t_s c_s          ... nor v_k
+    across keys     logit(label) = sum_k w_k clip(logit(v_k), -L, L)
+                    weight = min(cap, 1 - prod_k (1 - min(w_k, 1))) * (1 - gate * (max_k v_k - min_k v_k))
+
+A step on which no signal speaks has no label (None, weight 0). Sources: METHODS.md, facts 1 and 4. A hard agreement filter drops whole classes, so
+the gate here is soft and what falls under `min_weight` is counted by class (`counts`). Dynamic weights that depend on the model's own
+predictions belong to training (prm/loss.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prm.errors import PrmError
+from prm.records import StepScores
+
+DROPPED = "dropped "  # what a dropped step's provenance starts with
+
+
+@dataclass(frozen=True)
+class Config:
+    """steps: "all", or "last" (only the final step has a label: an outcome model's data). prefix: a step after a wrong one cannot be right, so
+    labels are running minima. gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest
+    weight. clip: L, the largest log-odds one key may bring. min_weight: lighter labels are dropped (and counted).
+    """
+
+    steps: str = "all"
+    prefix: bool = False
+    gate: float = 0.0
+    cap: float = 1.0
+    clip: float = 4.0
+    min_weight: float = 0.0
+
+    def __post_init__(self):
+        if self.steps not in ("all", "last"):
+            raise ValueError(f"steps: {self.steps!r} is neither all nor last; choose one")
+        for name in ("gate", "min_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is outside [0, 1]; choose a number inside")
+        for name in ("cap", "clip"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive; choose a number above 0")
+
+
+def combine(signals: Mapping[str, StepScores], trust: Mapping[str, float], config: Config, name: str) -> StepScores:
+    """The labels of one sample. signals: what each says of it, same sample and steps; trust: >= 0 by signal name; name: the label set's.
+
+    Raises PrmError when signals are missing, trust is negative or the signals are not of one sample.
+    """
+    first = _checked(signals, trust)
+    rows = [_step({s: (row, trust[s]) for s, row in signals.items()}, i, config) for i in range(len(first.values))]
+    if config.prefix:
+        rows = _running_minimum(rows)
+    if config.steps == "last":
+        rows = [(None, 0.0, "")] * (len(rows) - 1) + rows[-1:]
+    rows = [_floor(row, config.min_weight) for row in rows]
+    keys = "+".join(sorted({row.key for row in signals.values()}))
+    values, weights, provenance = zip(*rows) if rows else ((), (), ())
+    return StepScores(first.problem_id, first.index, name, keys, values, weights, provenance)
+
+
+def counts(rows: Iterable[StepScores]) -> dict[str, int]:
+    """How many steps are labelled right (>= .5) and wrong, how many of either were dropped, and how many had no label at all."""
+    found = Counter({"right": 0, "wrong": 0, "dropped_right": 0, "dropped_wrong": 0, "unlabelled": 0})
+    for row in rows:
+        for value, text in zip(row.values, row.provenance):
+            if value is not None:
+                found["right" if value >= 0.5 else "wrong"] += 1
+            else:
+                found["_".join(text.split(":")[0].split()) if text.startswith(DROPPED) else "unlabelled"] += 1
+    return dict(found)
+
+
+def _checked(signals: Mapping[str, StepScores], trust: Mapping[str, float]) -> StepScores:
+    if not signals:
+        raise PrmError("labels: no signal to make labels from; name at least one under signals")
+    first = next(iter(signals.values()))
+    for name, row in signals.items():
+        if name not in trust or not 0 <= trust[name] < math.inf:
+            raise PrmError(f"labels: trust of signal {name!r} is {trust.get(name)}; give a number >= 0")
+        if (row.problem_id, row.index, len(row.values)) != (first.problem_id, first.index, len(first.values)):
+            raise ValueError(f"labels: {name} speaks of sample {row.problem_id}/{row.index}, not of {first.problem_id}/{first.index}")
+    return first
+
+
+def _step(signals: Mapping[str, tuple[StepScores, float]], i: int, config: Config) -> tuple[float | None, float, str]:
+    witnesses = defaultdict(list)
+    said = []
+    for name, (row, trust) in signals.items():
+        strength = trust * row.weights[i]
+        if row.values[i] is not None and strength > 0:
+            witnesses[row.key].append((row.values[i], strength))
+            said.append(f"{name}={row.values[i]:.3g}@{strength:.3g}")
+    if not witnesses:
+        return None, 0.0, ""
+    pooled = [_witness(pairs) for pairs in witnesses.values()]
+    odds = sum(w * max(-config.clip, min(config.clip, _logit(v))) for v, w in pooled)
+    doubt = math.prod(1 - min(w, 1.0) for _, w in pooled)
+    spread = max(v for v, _ in pooled) - min(v for v, _ in pooled)
+    weight = min(config.cap, 1 - doubt) * (1 - config.gate * spread)
+    return 1 / (1 + math.exp(-odds)), weight, " ".join(said)
+
+
+def _witness(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    total = sum(strength for _, strength in pairs)
+    value = sum(value * strength for value, strength in pairs) / total
+    return min(1.0, max(0.0, value)), sum(strength**2 for _, strength in pairs) / total
+
+
+def _logit(value: float) -> float:
+    if value in (0.0, 1.0):
+        return math.inf if value else -math.inf
+    return math.log(value / (1 - value))
+
+
+def _running_minimum(rows: list[tuple[float | None, float, str]]) -> list[tuple[float | None, float, str]]:
+    """A step that is lowered takes the weight and the provenance of the step that lowers it."""
+    lowest, capped = None, []
+    for row in rows:
+        if row[0] is not None and (lowest is None or row[0] <= lowest[0]):
+            lowest = row
+        capped.append(row if row[0] is None or lowest is row else lowest)
+    return capped
+
+
+def _floor(row: tuple[float | None, float, str], min_weight: float) -> tuple[float | None, float, str]:
+    value, weight, said = row
+    if value is None or (weight >= min_weight and weight > 0):
+        return row
+    return None, 0.0, f"{DROPPED}{'right' if value >= 0.5 else 'wrong'}: {said}"
