@@ -24,9 +24,11 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr for what the user can mend."""
-    given = parser().parse_args(arguments)
+    given, rest = parser().parse_known_args(arguments)
+    if rest and not (given.verb is _run and all("=" in text and not text.startswith("-") for text in rest)):
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        given.verb(given)
+        given.verb(given, *([rest] if rest else []))
     except PrmError as error:
         print(f"prm: error: {error}", file=sys.stderr)
         return 2
@@ -99,10 +101,10 @@ def _out(verb: argparse.ArgumentParser, row: str) -> None:
     verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(given: argparse.Namespace, behind_options: Sequence[str] = ()) -> None:
     from prm import pipeline, recipe
 
-    loaded = recipe.load(given.recipe, given.overrides)
+    loaded = recipe.load(given.recipe, [*given.overrides, *behind_options])  # argparse stops collecting at an option
     if given.check:
         print(pipeline.checked(loaded))
     else:

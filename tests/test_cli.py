@@ -1,0 +1,118 @@
+"""The command line: help that teaches, one-line errors, and each verb on small files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import prm
+from prm import cli, jsonl, store
+
+VERBS = ("run", "show", "label", "score", "rerank")
+
+
+@pytest.fixture
+def done(small, tmp_path, capsys):
+    """A run made through the command line."""
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small))
+    assert cli.main(["run", str(path)]) == 0
+    capsys.readouterr()
+    return store.Run(small["out"])
+
+
+def lines(capsys) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def fails(capsys, *arguments: str) -> str:
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert not captured.out and captured.err.startswith("prm: error: ") and captured.err.count("\n") == 1
+    return captured.err.removeprefix("prm: error: ").rstrip()
+
+
+def test_version_and_help(capsys):
+    for arguments, expected in [(["--version"], prm.__version__), (["--help"], "examples:"), *([[v, "--help"], f"prm {v}"] for v in VERBS)]:
+        with pytest.raises(SystemExit) as left:
+            cli.main(arguments)
+        assert left.value.code == 0 and expected in capsys.readouterr().out
+
+
+def test_python_m_prm():
+    made = subprocess.run([sys.executable, "-m", "prm", "run", "none.yaml"], capture_output=True, text=True)
+    assert (made.returncode, made.stdout, made.stderr) == (2, "", "prm: error: none.yaml: no such recipe; check the path\n")
+
+
+def test_check_makes_nothing(small, tmp_path, capsys):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small))
+    assert cli.main(["run", str(path), "--check", "shard=2"]) == 0
+    assert lines(capsys)[-1] == "small: all checked, nothing loaded; the same command without --check runs it"
+    assert not os.path.exists(small["out"])
+
+
+def test_show(done, capsys):
+    cli.main(["show", str(done.path)])
+    assert len(lines(capsys)) == len(done.stages())
+    cli.main(["show", str(done.path), "samples.test", "--problem", "p12"])
+    assert [json.loads(line)["index"] for line in lines(capsys)] == [0, 1, 2, 3]
+    cli.main(["show", str(done.path), "--problem", "p12"])
+    shown = "\n".join(lines(capsys))
+    assert "What is it?" in shown and "signal.fake " in shown and "labels.ours " in shown and "scores.ours " in shown
+    assert "no problem 'p99'" in fails(capsys, "show", str(done.path), "--problem", "p99")
+    assert "no stage 'x'" in fails(capsys, "show", str(done.path), "x")
+
+
+def test_score_steps_and_texts(done, tmp_path, capsys):
+    rows = [{"problem": "1 + 1?", "steps": ["1 + 1 = 2.\n", "So 2."]}, {"question": "1 + 1?", "text": "1 + 1 = 2.\nSo 2."}]
+    jsonl.write_rows(tmp_path / "in.jsonl.gz", rows)
+    assert cli.main(["score", str(tmp_path / "in.jsonl.gz"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    out = [row for _, row in jsonl.read_rows(tmp_path / "out.jsonl")]
+    assert [row["steps"] for row in out] == [["1 + 1 = 2.\n", "So 2."]] * 2
+    assert all(len(row["values"]) == 2 for row in out)
+
+
+def test_rerank(done, tmp_path, capsys):
+    rows = [{"problem": "1 + 1?", "samples": [{"text": "It is 3"}, {"text": "It is 2"}, {"text": "It is 2"}]}]
+    jsonl.write_rows(tmp_path / "in.jsonl", rows)
+    arguments = ["rerank", str(tmp_path / "in.jsonl"), "--prm", str(done.model("ours")), "-o", str(tmp_path / "out.jsonl")]
+    assert cli.main([*arguments, "--method", "weighted-vote"]) == 0
+    ((_, row),) = jsonl.read_rows(tmp_path / "out.jsonl")
+    assert row["choice"] in (1, 2) and row["text"] == "It is 2" and len(row["values"]) == 3
+
+
+BAD_ROWS = {
+    "": "in.jsonl: the file is empty; it needs one JSON object a line",
+    '{"text": "a"}': "in.jsonl row 1: no 'problem' or 'question'; the row's keys are: text",
+    '\n{"problem": 3, "text": "a"}': "in.jsonl row 2: 'problem' must be a string, not int",
+    '{"problem": " ", "text": "a"}': "in.jsonl row 1: 'problem' is empty; give its text or drop the row",
+    '{"problem": "a", "steps": []}': "in.jsonl row 1: 'steps' must be a list of texts, none empty",
+    '{"problem": "a"}': "in.jsonl row 1: no 'text'; the row's keys are: problem",
+    '{"problem"': "in.jsonl row 1: not JSON (Expecting ':' delimiter at column 11); one object a line is needed",
+    "[1]": "in.jsonl row 1: must be a JSON object, not list",
+}
+
+
+def test_bad_rows_are_one_line(done, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text, message in BAD_ROWS.items():
+        (tmp_path / "in.jsonl").write_text(text)
+        assert fails(capsys, "score", "in.jsonl", "--prm", str(done.path), "-o", "out.jsonl") == message
+        assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_files_that_are_not_what_they_seem(done, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl.gz").write_text("{}")
+    (tmp_path / "b.jsonl").write_bytes(b'{"problem": "\xff"}')
+    assert "not a whole gzip file" in fails(capsys, "score", "a.jsonl.gz", "--prm", str(done.path), "-o", "o")
+    assert "not UTF-8" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "-o", "o")
+    assert "no such file" in fails(capsys, "score", "c.jsonl", "--prm", str(done.path), "-o", "o")
+    assert "no such folder" in fails(capsys, "score", "b.jsonl", "--prm", "nowhere", "-o", "o")
+    assert "name one of its PRMs with --arm: ours" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "--arm", "x", "-o", "o")

@@ -1,0 +1,59 @@
+"""Gold answers stay apart: by the imports, by the types, and by what a run makes of a file whose gold column is garbage."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import prm
+from prm import pipeline, recipe, records, store
+
+ROOT = Path(prm.__file__).parent
+GOLD = ("prm.references", "prm.world.truth")  # plus prm.world.problems.programs, below
+MAY_IMPORT_GOLD = {"signals/gold.py", "references.py"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module and module.name that a file imports, however deep inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here, so that this test sees them"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", [str(p.relative_to(ROOT)) for p in sorted(ROOT.rglob("*.py"))])
+def test_only_the_gold_signal_imports_gold_and_nothing_imports_eval(path):
+    found = imports(ROOT / path)
+    assert not [name for name in found if name == "eval" or name.startswith("eval.")]
+    if path not in MAY_IMPORT_GOLD:
+        gold = (*GOLD, "prm.world.problems.programs")
+        assert not [name for name in found for g in gold if name == g or name.startswith(g + ".")]
+
+
+@pytest.mark.parametrize("row", [records.Problem, records.Sample, records.Steps, records.Answer, records.StepScores])
+def test_no_row_has_room_for_gold(row):
+    for field in dataclasses.fields(row):
+        assert not re.search("gold|reference|correct|truth|solution|target|expected", field.name)
+
+
+def test_a_garbage_gold_column_changes_no_row(small, tmp_path):
+    def made(out: str) -> dict:
+        built = recipe.build({**small, "out": str(tmp_path / out)}, "small.yaml")
+        pipeline.run(built)
+        run = store.Run(built.folder)
+        return {stage: list(run.rows(stage)) for stage in run.stages()}
+
+    true = made("true")
+    pool = tmp_path / "pool.jsonl"
+    garbage = [{**json.loads(line), "gold": "garbage"} for line in pool.read_text().splitlines()]
+    pool.write_text("".join(json.dumps(row) + "\n" for row in garbage))
+    assert repr(made("garbage")) == repr(true)
