@@ -61,8 +61,8 @@ def lines(x_labels: Sequence[object], series: Mapping[str, Sequence[float]], rol
 
 def reliability(table: Mapping[str, Sequence[float]], role: str) -> str:
     """Belief against share right, a dot a bin (area: how many steps), and the diagonal of a calibrated source."""
-    size, pad = 288, 44
-    at = lambda value: pad + value * (size - pad - 10)
+    size, pad = 300, 44
+    at = lambda value: pad + value * (size - pad - 14)
     up = lambda value: size - at(value)
     most = max(table["count"]) or 1
     parts = [f'<line class="zero" x1="{at(0):.1f}" y1="{up(0):.1f}" x2="{at(1):.1f}" y2="{up(1):.1f}"/>']
@@ -74,8 +74,8 @@ def reliability(table: Mapping[str, Sequence[float]], role: str) -> str:
             radius = 3 + 9 * math.sqrt(count / most)
             parts.append(f'<circle class="{role} soft" cx="{at(belief):.1f}" cy="{up(right):.1f}" r="{radius:.1f}">'
                          f"<title>{count} steps: believed {belief:.2f}, right {right:.2f}</title></circle>")
-    parts.append(f'<text class="tick" x="{(size + pad - 10) / 2:.0f}" y="{size - 4}" text-anchor="middle">belief</text>')
-    parts.append(f'<text class="tick" transform="translate(12 {(size - pad + 10) / 2:.0f}) rotate(-90)" text-anchor="middle">share right</text>')
+    parts.append(f'<text class="tick" x="{(size + pad - 14) / 2:.0f}" y="{size - 4}" text-anchor="middle">belief</text>')
+    parts.append(f'<text class="tick" transform="translate(12 {(size - pad + 14) / 2:.0f}) rotate(-90)" text-anchor="middle">share right</text>')
     return _svg(size, size, parts, "reliability diagram")
 
 

@@ -45,12 +45,15 @@ def _show(title: str, group: Group, problem: Judged, vote: int, ours: int, gold,
     rows = {row.index: row for row in scores[problem.problem_id]}
     score = lambda place: solution_score(rows[problem.indices[place]].values, reduce)
     scored = [place for place in range(len(problem.indices)) if score(place) is not None]
-    if problem.clusters[vote] == problem.clusters[ours]:
-        shown = [("worst score", min(scored, key=score)), ("best score", max(scored, key=score))]
-    else:
+    best = lambda places, other: max(places, key=score, default=other)
+    if problem.clusters[vote] != problem.clusters[ours]:
         same = [place for place in scored if problem.clusters[place] == problem.clusters[vote]]
-        shown = [(_count("majority", problem, vote), max(same, key=score, default=vote)),
-                 (_count("PRM-weighted vote", problem, ours), ours)]
+        shown = [(_count("majority", problem, vote), best(same, vote)), (_count("PRM-weighted vote", problem, ours), ours)]
+    elif not problem.right[ours]:
+        missed = best([place for place in scored if problem.right[place]], problem.right.index(True))
+        shown = [(_count("both choose", problem, ours), ours), (_count("missed", problem, missed), missed)]
+    else:
+        shown = [("worst score", min(scored, key=score)), ("best score", best(scored, ours))]
     return {"title": title, "text": group.problem.text, "gold": reference.answer,
             "solutions": [_solution(name, group, place, problem, rows, reference) for name, place in shown]}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from eval import charts
 
 WRONG = {"slip": "slip", "misconception": "misconception", "carried": "after an error", "wrong": "wrong"}
+SHOWN = 10  # stages with a line of their own
 VIEWS = {"overall": "over all steps", "within": "within problems", "first_error": "up to the first error"}
 
 
@@ -128,6 +129,11 @@ def _rejected(rejected: Mapping[str, int]) -> str:
 
 
 def _stages(stages: Sequence[Mapping]) -> str:
+    stages = sorted(stages, key=lambda stage: -stage["seconds"])
+    rest = stages[SHOWN:]
+    stages = stages[:SHOWN]
+    if rest:
+        stages.append({"name": f"{len(rest)} more", "seconds": sum(s["seconds"] for s in rest), "rows": sum(s["rows"] for s in rest)})
     longest = max((stage["seconds"] for stage in stages), default=0) or 1
     lines = "".join(f"<tr><td>{escape(stage['name'])}</td><td class='num'>{_seconds(stage['seconds'])}</td>"
                     f"<td>{charts.bar(stage['seconds'] / longest, 'base')}</td>"

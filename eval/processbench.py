@@ -1,6 +1,6 @@
 """First-error F1 of a PRM on human-labelled solutions in ProcessBench's format (Zheng et al. 2024, arXiv 2412.06559).
 
-    python -m eval.processbench --prm runs/demo/prm.prm-.../model --labelled processbench_gsm8k.jsonl.gz --threshold 0.5
+    python -m eval.processbench --prm runs/pools/prm.prm-.../model --labelled processbench_gsm8k.jsonl.gz --threshold 0.5
 
 prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}. The threshold is fixed beforehand: one
 tuned on the file it is reported on measures nothing.
@@ -48,6 +48,11 @@ def score(rows: Sequence[Labelled], values: Sequence[Sequence[float | None]], th
     return first_error_f1([first_error(v, threshold) for v in values], [row.first_wrong for row in rows])
 
 
+def shown(steps: Sequence[str]) -> list[str]:
+    """The steps as they stood in the solution: ProcessBench cut at blank lines and dropped them."""
+    return [step + "\n\n" for step in steps[:-1]] + [steps[-1]]
+
+
 def _labelled(row: dict, where: str) -> Labelled:
     problem, steps, label = text_of(row, ("problem", "question"), where), row.get("steps"), row.get("label")
     if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
@@ -67,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from prm.model import PRM
 
     model = PRM.load(options.prm)
-    values = [model.score(row.problem, list(row.steps)) for row in rows]
+    values = model.score_batch([(row.problem, shown(row.steps)) for row in rows])
     print(json.dumps(score(rows, values, options.threshold)))
 
 

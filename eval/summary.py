@@ -163,9 +163,9 @@ def _pair(judged, scores: choices.Scores, reduce: str, key: str, name: str, role
 
 
 def _free_signals(run: Run, recipe: recipes.Recipe) -> list[str]:
-    """The signals that scored the held-out split and saw no gold."""
+    """The signals that scored the held-out split, but for gold and majority, which have rows of their own."""
     return [name for name, signal in recipe.signals.items()
-            if f"signal.{name}.test" in run.folders and signal.module.KEY != "gold"]
+            if f"signal.{name}.test" in run.folders and signal.name not in ("gold", "majority")]
 
 
 def _quality(run: Run, recipe: recipes.Recipe, gold: Mapping[str, references.Reference]) -> dict[str, dict]:
