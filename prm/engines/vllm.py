@@ -68,6 +68,7 @@ def open_engine(config: Config) -> VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     from vllm import LLM
 
+    set_num_threads = torch.set_num_threads
     try:
         llm = LLM(model=models.resolve(config.model), dtype="bfloat16" if config.dtype == "auto" else config.dtype,
                   max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs,
@@ -76,6 +77,8 @@ def open_engine(config: Config) -> VllmEngine:
                   logprobs_mode="raw_logprobs", generation_config="auto", enable_prefix_caching=True)
     except (OSError, ValueError) as error:
         raise PrmError(f"engine.model: vLLM cannot load {config.model}: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        torch.set_num_threads = set_num_threads  # on a CPU vLLM puts a function there that does nothing; later stages train
     return VllmEngine(config, llm)
 
 
