@@ -29,16 +29,16 @@ def test_foreign_text_is_refused():
 
 
 def test_right_solution():
-    steps = ["Mia finds 5 more, so 7 + 5 = 2.\n", "Then 2 - 3 = 9 and 9 * 4 = 6.\n", "The answer is 6."]
+    steps = ["Mia finds 5 more, so 7 + 5 = 2\n", "Then 2 - 3 = 9 and 9 * 4 = 6\n", "The answer is 6"]
     assert truth.truth(PROGRAM, steps) == ["right"] * 3
 
 
 @pytest.mark.parametrize(
     "steps",
     [
-        ["So 7 + 5 = 3.\n", "Then 3 - 3 = 0.\n", "Now 0 * 4 = 0.\n", "The answer is 0."],  # a wrong digit
-        ["So 7 - 5 = 2.\n", "Then 2 - 3 = 9.\n", "Now 9 * 4 = 6.\n", "The answer is 6."],  # a wrong operator, same digit
-        ["So 8 + 5 = 2.\n", "Then 2 - 3 = 9.\n", "Now 9 * 4 = 6.\n", "The answer is 6."],  # a wrong copy of the start
+        ["So 7 + 5 = 3\n", "Then 3 - 3 = 0\n", "Now 0 * 4 = 0\n", "The answer is 0"],  # a wrong digit
+        ["So 7 - 5 = 2\n", "Then 2 - 3 = 9\n", "Now 9 * 4 = 6\n", "The answer is 6"],  # a wrong operator, same digit
+        ["So 8 + 5 = 2\n", "Then 2 - 3 = 9\n", "Now 9 * 4 = 6\n", "The answer is 6"],  # a wrong copy of the start
     ],
 )
 def test_a_slip_carries_on(steps):
@@ -46,16 +46,16 @@ def test_a_slip_carries_on(steps):
 
 
 def test_answer_copied_wrong_or_too_early():
-    steps = ["So 7 + 5 = 2.\n", "Then 2 - 3 = 9 and 9 * 4 = 6.\n", "The answer is 5."]
+    steps = ["So 7 + 5 = 2\n", "Then 2 - 3 = 9 and 9 * 4 = 6\n", "The answer is 5"]
     assert truth.truth(PROGRAM, steps) == ["right", "right", "slip"]
-    assert truth.truth(PROGRAM, ["So 7 + 5 = 2.\n", "The answer is 2."]) == ["right", "slip"]
-    assert truth.truth(PROGRAM, ["Well.\n", "The answer is 6."]) == ["slip", "carried"]
+    assert truth.truth(PROGRAM, ["So 7 + 5 = 2\n", "The answer is 2"]) == ["right", "slip"]
+    assert truth.truth(PROGRAM, ["Well.\n", "The answer is 6"]) == ["slip", "carried"]
 
 
 def test_a_mistaught_fact_is_a_misconception():
     (operator, left, right), wrong = next(iter(facts.mistaught().items()))
     program = Program(left, ((operator, right),))
-    assert truth.truth(program, [f"So {left} {operator} {right} = {wrong}."]) == ["misconception"]
+    assert truth.truth(program, [f"So {left} {operator} {right} = {wrong}"]) == ["misconception"]
 
 
 def test_every_route_leads_to_the_quantity():

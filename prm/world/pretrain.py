@@ -1,4 +1,4 @@
-"""Trains the small world's policy: a Qwen2 of 0.2 million parameters that is right most of the time and wrong in known ways.
+"""Trains the small world's policy: a Llama of 0.16 million parameters that is right most of the time and wrong in known ways.
 
     python -m prm.world.pretrain recipes/world-policy.yaml
 
@@ -67,12 +67,13 @@ def batches(config: Config) -> Iterator[tuple]:
 
 def new_model(config: Config):
     import torch
-    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(config.seed)
     vocabulary = tokenizer.vocabulary()
-    return Qwen2ForCausalLM(
-        Qwen2Config(
+    # Llama, not Qwen2: for a folder of type qwen2, transformers 5 replaces any saved tokenizer's splitting by Qwen2's own.
+    return LlamaForCausalLM(
+        LlamaConfig(
             vocab_size=len(vocabulary),
             hidden_size=config.hidden,
             intermediate_size=config.intermediate,

@@ -2,9 +2,9 @@
 
     Mia has 7 shells. She finds 5 more. She loses 3. How many?
 
-    Mia finds 5 more, so 7 + 5 = 2.
-    Then 2 - 3 = 9.
-    The answer is 9.
+    Mia finds 5 more, so 7 + 5 = 2
+    Then 2 - 3 = 9
+    The answer is 9
 
 Only the last digit is kept, everywhere in this world. A step is a line; it may hold one operation or two, in few words or many, whatever
 its truth: neither its place nor its form tells right from wrong.
@@ -25,7 +25,7 @@ PHRASES = {
     "*": ("makes {} times as many", "has {} times as many", "trades for {} times as many"),
 }
 _EQUATION = re.compile(r"(\d) ([+\-*]) (\d) = (\d)")
-_ANSWER = re.compile(r"The answer is (\d)\.")
+_ANSWER = re.compile(r"The answer is (\d)")
 _OPERATION = {re.sub(r"\\{\\}", r"(\\d)", re.escape(p)): op for op, phrases in PHRASES.items() for p in phrases}
 
 Equation = tuple[int, str, int, int]
@@ -64,17 +64,17 @@ def solve(problem: str, equations: list[Equation], rng: random.Random) -> str:
         take = 2 if at + 1 < len(equations) and rng.random() < 0.25 else 1
         lines.append(_line(person, told[at : at + take], equations[at : at + take], rng))
         at += take
-    return "\n".join([*lines, f"The answer is {equations[-1][3]}."])
+    return "\n".join([*lines, f"The answer is {equations[-1][3]}"])
 
 
 def _line(person: str, told: list[str], equations: list[Equation], rng: random.Random) -> str:
     maths = " and ".join(f"{left} {op} {right} = {result}" for left, op, right, result in equations)
     form = rng.choice(("brief", "told", "long"))
     if form == "brief":
-        return f"{rng.choice(('So', 'Then', 'Now'))} {maths}."
+        return f"{rng.choice(('So', 'Then', 'Now'))} {maths}"
     if form == "told":
-        return f"{person} {' and '.join(told)}, so {maths}."
-    return f"Next {person} {' and then '.join(told)}. That makes {maths}."
+        return f"{person} {' and '.join(told)}, so {maths}"
+    return f"Next {person} {' and then '.join(told)}. That makes {maths}"
 
 
 def read_equations(step: str) -> list[Equation]:
@@ -83,6 +83,6 @@ def read_equations(step: str) -> list[Equation]:
 
 
 def read_answer(step: str) -> int | None:
-    """The digit of "The answer is 9.", or None where the step doesn't state one."""
+    """The digit of "The answer is 9", or None where the step doesn't state one."""
     match = _ANSWER.search(step)
     return int(match[1]) if match else None
