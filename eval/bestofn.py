@@ -2,12 +2,12 @@
 
     python -m eval.bestofn --pool POOL.jsonl.gz --references POOL.jsonl.gz [--scores FILE_OR_FOLDER ...]
 
-prints as its last line {"n", "mean", "majority", "oracle", "logprob"?, "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
+prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
 
 POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same problem text
-where no row has ids, and the gold answer in `gold` or, failing that, `answer` (--gold names another column). Scores: files as
-`eval.published` reads them; a folder prm_step_scores beside the pool is taken unasked. A score is named only where it knows
-all problems of the pool's answer table that it is compared on; its own "n" says how many that were.
+where rows have no id, and the gold answer in `gold` or, failing that, `answer` (--gold names another column). Scores: files as
+`eval.published` reads them; a folder prm_step_scores beside the pool is taken unasked. A score that knows
+some of the problems only is measured on those and says how many in an "n" of its own; one that knows none is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from eval import choices, metrics, published
 from eval.summary import clean, points
-from prm import answers, labelling, plugins
+from prm import answers, apply, plugins
 from prm.errors import PrmError
 from prm.jsonl import read_rows, text_of
 from prm.problems import id_of
@@ -50,10 +50,21 @@ def measure(groups: Sequence[Group], gold: Mapping[str, str], sources: Mapping[s
 
 
 def signals(groups: Sequence[Group]) -> dict[str, choices.Scores]:
-    """Each text-only signal's scores with its default config."""
-    modules = {name: plugins.load("signals", name) for name in plugins.names("signals")}
+    """Each text-only signal's scores with its default config; majority has a row of its own."""
+    modules = {name: plugins.load("signals", name) for name in plugins.names("signals") if name != "majority"}
     return {name: choices.by_problem(module.label(groups, module.Config(), None)) for name, module in modules.items()
             if getattr(module, "TEXT_ONLY", False)}
+
+
+def read_pool(path: str, config: answers.Config) -> list[Group]:
+    """The pool's problems with their samples cut by the default segmenter and their answers read."""
+    usage = apply.Usage(segmenter={"name": "delimiter"}, answers=config)
+    groups = []
+    with answers.open_pool(config) as comparer:
+        for pool in apply.read_pools(path, usage):
+            problems, samples, steps = zip(*pool)
+            groups.append(Group(problems[0], samples, steps, tuple(answers.read_answers(samples, config, comparer))))
+    return groups
 
 
 def references(path: str, id_column: str, gold_column: str | None) -> dict[str, str]:
@@ -89,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     config = answers.Config(style=options.style)
     gold = references(options.references, options.id, options.gold)
-    groups = labelling.read_pool(options.pool, config)
+    groups = read_pool(options.pool, config)
     beside = Path(options.pool).parent / BESIDE
     others = published.load([*options.scores, *([beside] if beside.is_dir() else [])])
     found, rows = measure(groups, gold, {**signals(groups), **others}, config, options.reduce)

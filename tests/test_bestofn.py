@@ -1,12 +1,13 @@
 """Which way of choosing is right how often, on problems small enough to count by hand."""
 
+import json
 import math
 import time
 
 import numpy as np
 import pytest
 
-from eval import choices
+from eval import bestofn, choices, published
 from eval.choices import Judged
 from prm import answers
 from prm.errors import PrmError
@@ -85,3 +86,46 @@ def test_a_thousand_problems_take_seconds():
     choices.by_vote(judged, scores, "min")
     choices.curve(judged, scores, "min")
     assert time.perf_counter() - start < 10
+
+
+def pool(folder, with_ids: bool = True):
+    """Two problems; in the first, two of three samples share a wrong answer. Published scores know the first problem only."""
+    rows = [{"question": "What is 6 * 7?", "gold": 42, "samples": [{"text": "6 * 7 = 41\n\nThe answer is 41."}] * 2
+             + [{"text": "6 * 7 = 42\n\nThe answer is 42."}]},
+            {"question": "What is 1 + 1?", "gold": "2", "samples": [{"text": "1 + 1 = 2\n\nThe answer is 2."}] * 3}]
+    for number, row in enumerate(rows):
+        row |= {"problem_id": f"p{number}"} if with_ids else {}
+    (folder / "pool.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "prm_step_scores").mkdir()
+    known = [{"problem_id": "p0", "candidate_index": i, "step_scores": [score]} for i, score in enumerate((0.1, 0.2, 0.9))]
+    (folder / "prm_step_scores" / "some_prm_gsm8k.jsonl").write_text("\n".join(map(json.dumps, known)))
+    return str(folder / "pool.jsonl")
+
+
+def last_line(capsys) -> dict:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_command_prints_one_line_of_accuracies(tmp_path, capsys):
+    path = pool(tmp_path)
+    bestofn.main(["--pool", path, "--references", path])
+    found = last_line(capsys)
+    assert found["n"] == 2 and found["mean"] == pytest.approx(2 / 3) and (found["majority"], found["oracle"]) == (0.5, 1.0)
+    assert set(found["pairwise"]) == {"bon", "vote"}
+    assert found["some_prm"] == {"bon": 1.0, "vote": 1.0, "n": 1}
+
+
+def test_without_ids_the_problems_text_joins_pool_and_references(tmp_path, capsys):
+    path = pool(tmp_path, with_ids=False)
+    bestofn.main(["--pool", path, "--references", path, "--gold", "gold"])
+    assert last_line(capsys)["majority"] == 0.5
+    with pytest.raises(PrmError, match="no gold answer in reference"):
+        bestofn.main(["--pool", path, "--references", path, "--gold", "reference"])
+
+
+def test_scores_of_prm_label_are_read_too(tmp_path):
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"problem_id": "p", "sample": 0, "values": [0.5, None], "weights": [1, 0]}))
+    assert published.load([tmp_path])["mine"]["p"][0].values == (0.5, None)
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"problem_id": "p", "sample": 0, "values": [1.5]}))
+    with pytest.raises(PrmError, match=r"mine.jsonl row 1: .*outside \[0, 1\]"):
+        published.load([tmp_path])

@@ -1,11 +1,14 @@
 """Numbers worked out by hand, and that the bootstrap is fast, paired and repeatable."""
 
+import json
 import math
 import time
 
 import numpy as np
+import pytest
 
-from eval import metrics
+from eval import metrics, processbench
+from prm.errors import PrmError
 
 
 def test_auroc_counts_pairs_and_halves_ties():
@@ -84,3 +87,16 @@ def test_a_thousand_problems_take_no_time():
     metrics.paired_intervals(rng.random((10, 1000)), rng.random(1000))
     metrics.auroc(rng.random(64_000), rng.random(64_000) < 0.8, np.repeat(np.arange(1000), 64))
     assert time.perf_counter() - start < 5
+
+
+def test_processbench_rows_are_read_and_scored(tmp_path):
+    rows = [{"id": "a", "problem": "?", "steps": ["x", "y", "z"], "label": 1}, {"id": "b", "problem": "?", "steps": ["x"], "label": -1}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    wrong, right = processbench.read(tmp_path / "rows.jsonl")
+    assert wrong.kinds() == ["right", "wrong", "carried"] and right.kinds() == ["right"]
+    assert processbench.score([wrong, right], [[0.9, 0.4, 0.9], [0.8]], threshold=0.5)["f1"] == 1.0
+    assert processbench.score([wrong, right], [[0.4, 0.4, 0.9], [0.8]], threshold=0.5)["f1"] == 0.0
+    assert "".join(processbench.shown(wrong.steps)) == "x\n\ny\n\nz"
+    (tmp_path / "rows.jsonl").write_text(json.dumps({**rows[0], "label": 3}))
+    with pytest.raises(PrmError, match="rows.jsonl row 1: 'label' must be the index"):
+        processbench.read(tmp_path / "rows.jsonl")
