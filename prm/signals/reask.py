@@ -6,7 +6,8 @@ answered `samples` times. With s_r(d) the share of answers that map to digit d,
     S_q(d) = mean_r s_r(d),   value(step) = min over its facts of  S_q(asserted) / max_d S_q(d),   weight = max_d S_q(d) - second largest.
 
 The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
-independence key of its own. Steps that assert nothing checkable abstain; so does a fact with fewer than `fewest` routes (two are too few).
+independence key of its own. The answer's line is right where it repeats the last result (weight 1). Steps that assert nothing checkable
+abstain; so does a fact with fewer than `fewest` routes (two are too few).
 Source: METHODS.md, fact 2. Only problems of the small world can be re-posed yet.
 """
 
@@ -41,22 +42,15 @@ class Config:
 def label(groups: Sequence[Group], config: Config, context) -> list[StepScores]:
     """One StepScores a sample. Each fact is asked once a run, whichever shard meets it first: its answers depend on its name alone."""
     beliefs: dict[Fact, dict[int, float]] = context.cached("reask", dict)
-    claims = [_claims(group) for group in groups]
-    new = {fact for group in claims for steps in group for facts in steps for fact, _ in facts} - beliefs.keys()
+    texts = [(sample, steps.cut(sample.text)) for group in groups for sample, steps in zip(group.samples, group.steps)]
+    new = {fact for _, steps in texts for step in steps for fact, _ in _claims(step)} - beliefs.keys()
     beliefs.update(_ask(sorted(new), config, context))
-    return [
-        _score(sample, steps, config, beliefs)
-        for group, of_samples in zip(groups, claims)
-        for sample, steps in zip(group.samples, of_samples)
-    ]
+    return [_score(sample, steps, beliefs) for sample, steps in texts]
 
 
-def _claims(group: Group) -> list[list[list[tuple[Fact, int]]]]:
-    """Per sample, per step: the facts it asserts with the digits it gives them."""
-    return [
-        [[((op, left, right), result) for left, op, right, result in read_equations(text)] for text in steps.cut(sample.text)]
-        for sample, steps in zip(group.samples, group.steps)
-    ]
+def _claims(step: str) -> list[tuple[Fact, int]]:
+    """The facts that a step asserts, with the digits it gives them."""
+    return [((op, left, right), result) for left, op, right, result in read_equations(step)]
 
 
 def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, float]]:
@@ -88,20 +82,24 @@ def _pool(counts: list[Counter]) -> dict[int, float]:
     return {d: sum(c[d] / c.total() for c in heard) / len(heard) for d in range(10)} if heard else {}
 
 
-def _score(sample: Sample, steps: list[list[tuple[Fact, int]]], config: Config, beliefs) -> StepScores:
-    judged = [_judge(facts, beliefs) for facts in steps]
-    return StepScores(
-        sample.problem_id, sample.index, "reask", KEY, tuple(value for value, _ in judged), tuple(weight for _, weight in judged)
-    )
+def _score(sample: Sample, steps: list[str], beliefs: dict[Fact, dict[int, float]]) -> StepScores:
+    judged, last = [], None
+    for step in steps:
+        claims, answer = _claims(step), read_answer(step)
+        last = claims[-1][1] if claims else last
+        copied = [(float(answer == last), 1.0)] if answer is not None and last is not None else []
+        judged.append(_worst([_share(beliefs[fact], digit) for fact, digit in claims] + copied))
+    values, weights = zip(*judged) if judged else ((), ())
+    return StepScores(sample.problem_id, sample.index, "reask", KEY, values, weights)
 
 
-def _judge(facts: list[tuple[Fact, int]], beliefs) -> tuple[float | None, float]:
-    """(value, weight) of one step: the worst of its facts."""
-    if not facts or any(not beliefs[fact] for fact, _ in facts):
+def _worst(verdicts: list[tuple[float | None, float]]) -> tuple[float | None, float]:
+    """(value, weight) of a step from those of what it asserts; it abstains with the first that does."""
+    return min(verdicts, key=lambda v: (v[0] is not None, v), default=(None, 0.0))
+
+
+def _share(belief: dict[int, float], digit: int) -> tuple[float | None, float]:
+    if not belief:
         return None, 0.0
-    return min(_share(beliefs[fact], digit) for fact, digit in facts)
-
-
-def _share(belief: dict[int, float], digit: int) -> tuple[float, float]:
     first, second = sorted(belief.values(), reverse=True)[:2]
     return belief[digit] / first, first - second
