@@ -98,6 +98,9 @@ class Recipe:
                 if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                     raise ValueError(f"{section}.{name}: a name is letters, digits, - and _, since it names a folder")
         _check_splits(self)
+        gold = [name for name, signal in self.signals.items() if signal.module.KEY == "gold"]
+        if gold and self.references is None:
+            raise ValueError(f"references: missing; the signal {gold[0]} reads them")
         for name, arm in self.arms.items():
             _check_arm(self, name, arm)
 
@@ -182,5 +185,3 @@ def _check_arm(recipe: Recipe, name: str, arm: Arm) -> None:
     gold = [signal for signal in arm.signals if recipe.signals[signal].module.KEY == "gold"]
     if gold and len(arm.signals) > 1:
         raise ValueError(f"arms.{name}.signals: {gold[0]} is gold and mixes with no other signal; give it an arm of its own")
-    if gold and recipe.references is None:
-        raise ValueError(f"references: missing; the arm {name} is trained on gold")

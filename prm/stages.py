@@ -30,7 +30,7 @@ from prm.signals import Context
 
 # Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
 VERSIONS = {"problems": 1, "samples": 1, "steps": 1, "answers": 1, "signal": 1, "labels": 1, "prm": 1, "scores": 1}
-FILES = ("path", "model", "backbone")  # config keys that may name a file or folder, which then enters the hash by content
+FILES = ("path", "model", "backbone", "tokenizer")  # config keys that may name a file or folder, which then enters the hash by content
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _with_files(value: Any, key: str = "") -> Any:
     """A plain config in which files and folders stand by their content, wherever they lie."""
     if isinstance(value, dict):
         return {k: _with_files(item, k) for k, item in value.items()}
-    if key in FILES and isinstance(value, str) and os.path.exists(models.resolve(value)):
+    if key in FILES and isinstance(value, str) and value and os.path.exists(models.resolve(value)):
         return store.fingerprint(models.resolve(value))
     return value
 

@@ -124,6 +124,20 @@ def test_all_is_checked_before_anything_is_made(small, change, message, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_file_named_in_a_config_enters_the_hash_by_content(small, tmp_path):
+    def hashes(**engine) -> set[str]:
+        made = recipe.build({**small, "engine": {"name": "fake", **engine}}, "small.yaml")
+        return {line for line in pipeline.checked(made).splitlines() if "[cached]" in line and line.startswith("samples")}
+
+    (tmp_path / "a").write_text("one")
+    small["engine"]["path"] = str(tmp_path / "a")
+    run(small)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert hashes(path=str(tmp_path / "b")) and not hashes()
+    (tmp_path / "b").write_text("two")
+    assert not hashes(path=str(tmp_path / "b"))
+
+
 def test_a_plugin_that_loses_rows_is_caught(small, monkeypatch):
     from prm import plugins
 

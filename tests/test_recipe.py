@@ -68,6 +68,8 @@ def test_errors_name_the_key_and_the_remedy(small, tmp_path, override, message):
 def test_gold_mixes_with_nothing(small, tmp_path):
     small["signals"]["gold"] = {}
     small["references"] = {"source": "jsonl", "path": "x"}
+    with pytest.raises(PrmError, match="references: missing; the signal gold reads them"):
+        recipe.load(write(tmp_path, {k: v for k, v in small.items() if k != "references"}))
     small["arms"]["gold"] = {"signals": {"gold": 1.0, "fake": 1.0}}
     with pytest.raises(PrmError, match="arms.gold.signals: gold is gold and mixes with no other signal"):
         recipe.load(write(tmp_path, small))

@@ -13,6 +13,7 @@ from prm.records import Sample
 class Config:
     delay: float = 0.0  # seconds a problem
     log: str = ""  # a file that gets a line for each problem drawn
+    path: str = ""  # a file that it might read
 
 
 def open_engine(config: Config):
