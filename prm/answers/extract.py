@@ -93,8 +93,10 @@ def _last_sentence(paragraph: str) -> str:
     cuts = [m.end() for m in _SENTENCE_END.finditer(body) if m.end() < len(body)]
     for cut in reversed(cuts):
         if re.search(r"\d|\\\(|\$", body[cut:]):
-            return body[cut:]
-    return body
+            body = body[cut:]
+            break
+    lines = [line for line in body.splitlines() if re.search(r"\d", line)]
+    return lines[-1] if lines and "\\[" not in body and "$$" not in body else body
 
 
 def _formula_or_number(text: str, result: str) -> str:

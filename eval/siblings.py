@@ -1,0 +1,118 @@
+"""First-error F1 on human-labelled solutions, each judged with a pool's samples of the same problem as its siblings.
+
+    python -m eval.siblings --pool POOL.jsonl.gz --labelled PROCESSBENCH.jsonl.gz
+
+prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}. Problems are matched by their texts; solutions whose
+problem the pool lacks are left out (and counted). The solution is one more sample of its problem, labelled by the very code of `prm label`;
+its first step with a label at or under the recipe's threshold is called its first error.
+
+How the threshold was chosen: by principle, before any run on ProcessBench. A value is a smoothed share of siblings (or their votes), so the
+point where evidence turns is 0.5, and combining labels keeps that point. The signal's own constants were chosen on solutions of problems
+that ProcessBench does not hold (PARC, PRMBench, the solutions that come with GSM8K, the pool's own samples), never on this file.
+Baselines: "all right" calls nothing wrong; "numbers" calls wrong the first step with a new number that under 5 % of the siblings have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from eval import processbench
+from eval.metrics import first_error, first_error_f1
+from prm import answers, labelling
+from prm.errors import PrmError
+from prm.records import Group, Problem, Sample, Steps
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+RARE = 0.05
+
+
+def judged(pool: str, rows: Sequence[processbench.Labelled], labeller: labelling.Labeller) -> list[tuple[processbench.Labelled, Group]]:
+    """Each labelled solution whose problem the pool has, with the group it is the last sample of."""
+    by_text: dict[str, list[processbench.Labelled]] = {}
+    for row in rows:
+        by_text.setdefault(_plain(row.problem), []).append(row)
+    found = []
+    with answers.open_pool(labeller.answers) as comparer:
+        for problem, samples in labelling.problems(pool):
+            mine = by_text.pop(_plain(problem.text), [])
+            if not mine:
+                continue
+            siblings = labeller.group(problem, samples, comparer)
+            for row in mine:
+                found.append((row, _with(siblings, problem, row, labeller, comparer)))
+    return found
+
+
+def _with(siblings: Group, problem: Problem, row: processbench.Labelled, labeller: labelling.Labeller, comparer) -> Group:
+    texts = processbench.shown(row.steps)
+    sample = Sample(problem.id, len(siblings.samples), "".join(texts))
+    steps = Steps(problem.id, sample.index, tuple(accumulate(map(len, texts))))
+    samples = (*siblings.samples, sample)
+    read = answers.read_answers(samples, labeller.answers, comparer)
+    return Group(problem, samples, (*siblings.steps, steps), tuple(read))
+
+
+def numbers(group: Group) -> list[float | None]:
+    """The 20-line baseline: per step the smallest share of siblings that have a number which is new in it; None without a new one."""
+    siblings = [_numbers(sample.text) for sample in group.samples[:-1]]
+    seen, values = _numbers(group.problem.text), []
+    for step in group.steps[-1].cut(group.samples[-1].text):
+        new = _numbers(step) - seen
+        seen |= new
+        values.append(min((sum(n in s for s in siblings) / len(siblings) for n in new), default=None))
+    return values
+
+
+def _numbers(text: str) -> set[str]:
+    return set(_NUMBER.findall(text.replace(",", "")))
+
+
+def _plain(problem: str) -> str:
+    return " ".join(re.findall(r"\w+", problem)).lower()
+
+
+def interval(predicted: Sequence[int], truth: Sequence[int], draws: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of the F1 over solutions; draws without both kinds are left out."""
+    rng, predicted, truth = np.random.default_rng(0), np.array(predicted), np.array(truth)
+    drawn = (rng.integers(0, len(truth), len(truth)) for _ in range(draws))
+    f1 = [first_error_f1(list(predicted[d]), list(truth[d]))["f1"] for d in drawn]
+    return tuple(float(v) for v in np.nanpercentile(f1, [2.5, 97.5]))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m eval.siblings", description=__doc__.split("\n")[0])
+    parser.add_argument("--pool", required=True, help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
+    parser.add_argument("--labelled", required=True, help='JSONL(.gz) in ProcessBench\'s format: {"problem", "steps", "label"}')
+    parser.add_argument("--recipe", help="a label recipe other than recipes/label.yaml")
+    options = parser.parse_args(arguments)
+    labeller = labelling.load(options.recipe)
+    rows = processbench.read(options.labelled)
+    pairs = judged(options.pool, rows, labeller)
+    if not pairs:
+        raise PrmError(f"{options.labelled}: none of its {len(rows)} problems is in {options.pool}; they are matched by their texts")
+    truth = [row.first_wrong for row, _ in pairs]
+    values = [labeller.label([group])[-1].values for _, group in pairs]
+    table = {"all right": [-1] * len(truth), "numbers": [first_error(numbers(group), RARE) for _, group in pairs],
+             "labels": [first_error(v, labeller.threshold) for v in values]}
+    print(f"{len(pairs)} of {len(rows)} solutions have siblings; threshold {labeller.threshold}")
+    print(f"{'':10} acc_error  acc_correct  f1     95 % interval")
+    for name, predicted in table.items():
+        found = first_error_f1(predicted, truth)
+        low, high = interval(predicted, truth)
+        print(f"{name:10} {found['acc_error']:9.3f}  {found['acc_correct']:11.3f}  {found['f1']:.3f}  {low:.3f} to {high:.3f}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PrmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,168 @@
+"""Step labels for samples that a user already has: `prm label`. No model, no gold, one problem in memory at a time.
+
+    {"problem" or "question": text, "samples": [{"text"}]}   ->   {"problem_id", "sample", "steps", "values", "weights"} a sample
+
+A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is `recipes/label.yaml`, or a recipe given.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from prm import answers, config, labels, plugins, recipefile
+from prm.errors import PrmError
+from prm.jsonl import read_rows, text_of, write_rows
+from prm.problems import id_of
+from prm.progress import progress, say
+from prm.records import Group, Problem, Sample, StepScores
+
+TEXT = ("problem", "question")
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A label recipe. segmenter: {name: ..., its config}; signals: name -> {signal: file's name if another, its config}; trust: per signal,
+    1 where it says nothing; threshold: a step with a label at or under it is called wrong (only evaluations use it)."""
+
+    segmenter: dict[str, Any] = field(default_factory=lambda: {"name": "delimiter"})
+    answers: answers.Config = field(default_factory=answers.Config)
+    signals: dict[str, dict[str, Any]] = field(default_factory=lambda: {"pairwise": {}})
+    trust: dict[str, float] = field(default_factory=dict)
+    labels: labels.Config = field(default_factory=labels.Config)
+    threshold: float = 0.5
+
+    def __post_init__(self):
+        if not self.signals:
+            raise ValueError("signals: empty; name at least one, such as pairwise")
+        if unknown := self.trust.keys() - self.signals.keys():
+            raise ValueError(f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}")
+
+    def cutter(self) -> tuple[ModuleType, Any]:
+        """The segmenter's module and typed config."""
+        return _plugin("segmenters", self.segmenter, "name", "delimiter")
+
+    def group(self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer) -> Group:
+        """One problem's samples with their steps and answers."""
+        module, settings = self.cutter()
+        steps = tuple(module.cut(sample, settings) for sample in samples)
+        return Group(problem, samples, steps, tuple(answers.read_answers(samples, self.answers, pool)))
+
+    def label(self, groups: list[Group]) -> list[StepScores]:
+        """The labels of every sample, in the groups' order. Raises PrmError for a signal that needs more than texts."""
+        made = {name: _plugin("signals", chosen, "signal", name) for name, chosen in self.signals.items()}
+        for name, (module, _) in made.items():
+            if not getattr(module, "TEXT_ONLY", False):
+                raise PrmError(f"signals.{name}: needs a model or references, and a pool has only texts; take majority or pairwise")
+        by_signal = {name: module.label(groups, settings, None) for name, (module, settings) in made.items()}
+        trust = {name: self.trust.get(name, 1.0) for name in by_signal}
+        return [labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label") for rows in zip(*by_signal.values())]
+
+
+def default_recipe() -> Path:
+    """recipes/label.yaml of the checkout, or where an installation put it."""
+    checkout = Path(__file__).parent.parent / "recipes" / "label.yaml"
+    return checkout if checkout.is_file() else Path(sysconfig.get_path("data")) / "share" / "prm" / "recipes" / "label.yaml"
+
+
+def load(recipe: str | os.PathLike | None = None) -> Labeller:
+    """A label recipe from its file; of a whole recipe (one with `problems`) the segmenter, answers and the first arm made of texts alone."""
+    path = Path(recipe) if recipe is not None else default_recipe()
+    mapping = recipefile.read(path, ())
+    if "problems" in mapping:
+        mapping = _from_run_recipe(mapping, str(path))
+    made = config.build(Labeller, mapping, f"{path}:")
+    made.cutter()
+    for name, chosen in made.signals.items():
+        _plugin("signals", chosen, "signal", name)
+    return made
+
+
+def label_pool(pool: str | os.PathLike, out: str | os.PathLike, recipe: str | os.PathLike | None = None) -> dict[str, int]:
+    """Labels the samples of the file `pool` into the file `out`, which appears only when whole.
+
+    Returns counts: "problems", "samples", "without_reason" ones by class of label (prm.labels.counts) and "reason_..." of those left out.
+    Raises PrmError that names the row for input that cannot be read.
+    """
+    labeller, tally = load(recipe), Counter()
+    with answers.open_pool(labeller.answers) as comparer:
+        written = write_rows(out, _labelled(pool, labeller, comparer, tally))
+    say(f"{written} samples of {tally['problems']} problems -> {out}: " + ", ".join(f"{n} {what}" for what, n in sorted(tally.items())))
+    if tally["problems_of_one_sample"]:
+        say(f"{tally['problems_of_one_sample']} problems have a single usable sample: nothing to compare it with, weight 0; draw more samples")
+    return dict(tally)
+
+
+def read_pool(pool: str | os.PathLike, config: answers.Config | None = None) -> list[Group]:
+    """All problems of a pool with steps and answers, as the default label recipe cuts them; config: how answers are read if otherwise."""
+    labeller = load()
+    settings = config or labeller.answers
+    with answers.open_pool(settings) as comparer:
+        module, cutting = labeller.cutter()
+        groups = []
+        for problem, samples in problems(pool):
+            steps = tuple(module.cut(sample, cutting) for sample in samples)
+            groups.append(Group(problem, samples, steps, tuple(answers.read_answers(samples, settings, comparer))))
+    return groups
+
+
+def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...]]]:
+    """Each row's problem and samples. The id is `problem_id` where a row has one, else a hash of the text."""
+    seen: dict[str, str] = {}
+    for number, row in read_rows(pool):
+        where = f"{pool} row {number}"
+        text = text_of(row, TEXT, where)
+        name = next(n for n in TEXT if n in row)
+        id = id_of(row, "problem_id" if "problem_id" in row else None, name, where)
+        if id in seen:
+            raise PrmError(f"{where}: the problem '{id}' stands in {seen[id]} too; put all its samples in one row")
+        seen[id] = where
+        if not isinstance(row.get("samples"), list) or not row["samples"]:
+            raise PrmError(f"{where}: 'samples' must be a list of objects with 'text', at least one")
+        yield Problem(id, text), tuple(_sample(id, i, given) for i, given in enumerate(row["samples"]))
+
+
+def _sample(id: str, index: int, given: Any) -> Sample:
+    text = given if isinstance(given, str) else given.get("text") if isinstance(given, Mapping) else None
+    if not isinstance(text, str):
+        return Sample(id, index, "", finish="", reason="no_text")
+    return Sample(id, index, text, reason="" if text.strip() else "empty")
+
+
+def _labelled(pool: str | os.PathLike, labeller: Labeller, comparer: answers.Comparer, tally: Counter) -> Iterator[dict[str, Any]]:
+    for problem, samples in progress(problems(pool), what="label"):
+        group = labeller.group(problem, samples, comparer)
+        rows = labeller.label([group])
+        tally["problems"] += 1
+        tally["problems_of_one_sample"] += sum(not s.reason for s in samples) == 1
+        tally.update({f"steps {what}": n for what, n in labels.counts(rows).items()})
+        for sample, steps, row in zip(samples, group.steps, rows):
+            made = {"problem_id": problem.id, "sample": sample.index, "steps": steps.cut(sample.text), "values": list(row.values),
+                    "weights": list(row.weights)}
+            if sample.reason:
+                tally[f"samples {sample.reason}"] += 1
+                made["reason"] = sample.reason
+            yield made
+
+
+def _plugin(kind: str, given: Mapping[str, Any], key: str, default: str) -> tuple[ModuleType, Any]:
+    rest = dict(given)
+    module = plugins.load(kind, rest.pop(key, default))
+    return module, config.build(module.Config, rest, f"{kind}.{default}")
+
+
+def _from_run_recipe(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
+    chosen = {name: given or {} for name, given in (mapping.get("signals") or {}).items()}
+    text_only = {n for n, g in chosen.items() if getattr(plugins.load("signals", g.get("signal", n)), "TEXT_ONLY", False)}
+    for arm in (mapping.get("arms") or {}).values():
+        if set(arm.get("signals", {})) <= text_only:
+            trust = {name: float(weight) for name, weight in arm["signals"].items()}
+            kept = {key: mapping[key] for key in ("segmenter", "answers") if key in mapping}
+            return {**kept, "signals": {n: chosen[n] for n in trust}, "trust": trust, "labels": arm.get("labels", {})}
+    raise PrmError(f"{where}: no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; give another recipe")
