@@ -7,6 +7,7 @@ tokenizer's files and *.safetensors: pickled weights run code when they are read
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -23,13 +24,13 @@ def resolve(model: str) -> str:
     """What from_pretrained takes: the packaged policy's folder for "world", an existing folder as it is, else the hub id."""
     if model == WORLD:
         return str(Path(__file__).parent / "world" / "policy")
-    return str(Path(model).expanduser()) if _is_path(model) else model
+    return os.path.expanduser(model) if _is_path(model) else model
 
 
 def check(model: str) -> None:
     """Raises PrmError for a folder that is missing or lacks config, tokenizer or safetensors weights. Asks no network:
     a hub id is only checked for its form."""
-    if not _is_path(resolve(model)):
+    if model != WORLD and not _is_path(model):
         if not _HUB_ID.fullmatch(model):
             raise PrmError(f"model '{model}': neither a folder nor a hub id; give 'world', a folder, or 'owner/name'")
         return
@@ -47,6 +48,8 @@ def _is_path(model: str) -> bool:
     """A hub id is name or owner/name. The rest is a path, as is owner/name where a folder `owner` lies here: a path
     mistyped in its last part is told at once, not after the hub was asked."""
     path = Path(model).expanduser()
+    if model == "":  # to Path it would be the folder we are in
+        return False
     if path.is_dir() or model.startswith((".", "/", "~")) or model.count("/") > 1 or model.endswith("/"):
         return True
     return "/" in model and path.parent.is_dir()
