@@ -1,13 +1,14 @@
-"""Best-of-N and weighted vote of every text-only signal, and of any step scores, on a pool of samples; no model is loaded.
+"""Best-of-N and weighted vote of every text-only signal, and of any step scores, on a pool of samples.
 
     python -m eval.bestofn --pool POOL.jsonl.gz --references POOL.jsonl.gz [--scores FILE_OR_FOLDER ...]
 
 prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
 
-POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same problem text
-where rows have no id, and the gold answer in `gold` or, failing that, `answer` (--gold names another column). Scores: files as
-`eval.published` reads them; a folder prm_step_scores beside the pool is taken unasked. A score that knows
-some of the problems only is measured on those and says how many in an "n" of its own; one that knows none is left out.
+POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same
+problem text where rows have no id, and the gold answer in `gold` or, failing that, `answer` (--gold names another
+column). Scores: files as `eval.published` reads them; a folder prm_step_scores beside the pool is taken unasked. A
+score that knows some of the problems only is measured on those and says how many in an "n" of its own; one that knows
+none is left out.
 """
 
 from __future__ import annotations
@@ -31,11 +32,20 @@ from prm.records import Group, Problem, Sample
 BESIDE = "prm_step_scores"
 
 
-def measure(groups: Sequence[Group], gold: Mapping[str, str], sources: Mapping[str, choices.Scores], config: answers.Config,
-            reduce: str) -> tuple[dict, dict[str, np.ndarray]]:
+def measure(
+    groups: Sequence[Group],
+    gold: Mapping[str, str],
+    sources: Mapping[str, choices.Scores],
+    config: answers.Config,
+    reduce: str,
+) -> tuple[dict, dict[str, np.ndarray]]:
     """(the last line's content, accuracy per problem of each row "NAME bon" / "NAME vote" and of "majority")."""
     judged = choices.judge(groups, gold, config)
-    rows = {"mean": choices.one_sample(judged), "majority": choices.by_majority(judged), "oracle": choices.any_right(judged)}
+    rows = {
+        "mean": choices.one_sample(judged),
+        "majority": choices.by_majority(judged),
+        "oracle": choices.any_right(judged),
+    }
     found: dict = {"n": len(judged), **{name: float(row.mean()) for name, row in rows.items()}}
     for name, scores in sources.items():
         bon, vote = choices.by_best(judged, scores, reduce), choices.by_vote(judged, scores, reduce)
@@ -52,12 +62,15 @@ def measure(groups: Sequence[Group], gold: Mapping[str, str], sources: Mapping[s
 def signals(groups: Sequence[Group]) -> dict[str, choices.Scores]:
     """Each text-only signal's scores with its default config; majority has a row of its own."""
     modules = {name: plugins.load("signals", name) for name in plugins.names("signals") if name != "majority"}
-    return {name: choices.by_problem(module.label(groups, module.Config(), None)) for name, module in modules.items()
-            if getattr(module, "TEXT_ONLY", False)}
+    return {
+        name: choices.by_problem(module.label(groups, module.Config(), None))
+        for name, module in modules.items()
+        if getattr(module, "TEXT_ONLY", False)
+    }
 
 
 def read_pool(path: str, config: answers.Config) -> list[Group]:
-    """The pool's problems with their samples cut by the default segmenter and their answers read; an empty text is a reason."""
+    """The pool's problems, samples cut by the default segmenter, answers read; an empty text is a reason."""
     groups, segmenter = [], plugins.load("segmenters", "delimiter")
     with answers.open_pool(config) as comparer:
         for number, row in read_rows(path):
@@ -69,10 +82,16 @@ def read_pool(path: str, config: answers.Config) -> list[Group]:
 
 def _pooled(row: dict, where: str) -> tuple[Problem, tuple[Sample, ...]]:
     text, drawn = text_of(row, ("problem", "question"), where), row.get("samples")
-    if not isinstance(drawn, list) or not drawn or not all(isinstance(s, dict) and isinstance(s.get("text"), str) for s in drawn):
+    if (
+        not isinstance(drawn, list)
+        or not drawn
+        or not all(isinstance(s, dict) and isinstance(s.get("text"), str) for s in drawn)
+    ):
         raise PrmError(f"{where}: 'samples' must be a list of {{\"text\": ...}}, with at least one")
     id = id_of(row, "problem_id" if "problem_id" in row else None, "problem" if "problem" in row else "question", where)
-    return Problem(id, text), tuple(Sample(id, i, s["text"], reason="" if s["text"].strip() else "empty") for i, s in enumerate(drawn))
+    return Problem(id, text), tuple(
+        Sample(id, i, s["text"], reason="" if s["text"].strip() else "empty") for i, s in enumerate(drawn)
+    )
 
 
 def references(path: str, id_column: str, gold_column: str | None) -> dict[str, str]:
@@ -92,8 +111,10 @@ def table(found: Mapping, rows: Mapping[str, np.ndarray]) -> str:
     """One line a row, with the paired difference to majority."""
     differences = metrics.paired_intervals(list(rows.values()), rows["majority"])
     width = max(map(len, rows))
-    return "\n".join(f"{name:{width}}  {np.nanmean(row):.3f}" + ("" if name == "majority" else f"   {points(difference)}")
-                     for (name, row), difference in zip(rows.items(), differences))
+    return "\n".join(
+        f"{name:{width}}  {np.nanmean(row):.3f}" + ("" if name == "majority" else f"   {points(difference)}")
+        for (name, row), difference in zip(rows.items(), differences)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pool", required=True, help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
     parser.add_argument("--references", required=True, help="JSONL(.gz) with the gold answers; may be the pool itself")
     parser.add_argument("--scores", nargs="+", default=[], help="step scores: files or folders (eval/published.py)")
-    parser.add_argument("--id", default="problem_id", help="column of the problem's id in the references (default problem_id)")
+    parser.add_argument(
+        "--id", default="problem_id", help="column of the problem's id in the references (default problem_id)"
+    )
     parser.add_argument("--gold", help="column of the gold answer (default: gold, else answer)")
     parser.add_argument("--style", default="math", choices=answers.STYLES, help="how answers are read (default math)")
     parser.add_argument("--reduce", default="min", help="step values -> one score (default min)")

@@ -13,7 +13,10 @@ def interval(difference: Sequence[float] | None, low: float, high: float, role: 
     parts = [f'<line class="zero" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="0" y2="24"/>']
     if known(difference):
         mean, left, right = difference
-        parts.append(f'<rect class="{role} band" x="{x(left):.1f}" y="8" width="{max(x(right) - x(left), 1):.1f}" height="8" rx="4"/>')
+        parts.append(
+            f'<rect class="{role} band" x="{x(left):.1f}" y="8" width="{max(x(right) - x(left), 1):.1f}" '
+            'height="8" rx="4"/>'
+        )
         parts.append(f'<circle class="{role}" cx="{x(mean):.1f}" cy="12" r="5"/>')
     return _svg(width, 24, parts, "difference to majority")
 
@@ -43,8 +46,10 @@ def lines(x_labels: Sequence[object], series: Mapping[str, Sequence[float]], rol
     x = lambda i: left + i * (width - left - right) / max(len(x_labels) - 1, 1)
     y = lambda value: top + (high - value) / (high - low) * (height - top - bottom)
     parts = _ticks(low, high, y, left, width - right)
-    parts += [f'<text class="tick" x="{x(i):.1f}" y="{height - 12}" text-anchor="middle">{escape(str(label))}</text>'
-              for i, label in enumerate(x_labels)]
+    parts += [
+        f'<text class="tick" x="{x(i):.1f}" y="{height - 12}" text-anchor="middle">{escape(str(label))}</text>'
+        for i, label in enumerate(x_labels)
+    ]
     ends = []
     for name, ys in shown.items():
         points = [(x(i), y(value)) for i, value in enumerate(ys) if known([value])]
@@ -55,7 +60,9 @@ def lines(x_labels: Sequence[object], series: Mapping[str, Sequence[float]], rol
     last = -99.0
     for at, end, name, value in sorted(ends):
         last = max(at, last + 16)
-        parts.append(f'<text class="{roles[name]} name" x="{end + 10:.1f}" y="{last + 4:.1f}">{escape(name)} {value:.3f}</text>')
+        parts.append(
+            f'<text class="{roles[name]} name" x="{end + 10:.1f}" y="{last + 4:.1f}">{escape(name)} {value:.3f}</text>'
+        )
     return _svg(width, height, parts, "accuracy against samples a problem")
 
 
@@ -67,21 +74,32 @@ def reliability(table: Mapping[str, Sequence[float]], role: str) -> str:
     most = max(table["count"]) or 1
     parts = [f'<line class="zero" x1="{at(0):.1f}" y1="{up(0):.1f}" x2="{at(1):.1f}" y2="{up(1):.1f}"/>']
     for value in (0, 0.5, 1):
-        parts.append(f'<text class="tick" x="{at(value):.1f}" y="{size - pad + 18}" text-anchor="middle">{value:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{at(value):.1f}" y="{size - pad + 18}" text-anchor="middle">{value:g}</text>'
+        )
         parts.append(f'<text class="tick" x="{pad - 8}" y="{up(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     for count, belief, right in zip(table["count"], table["belief"], table["right"]):
         if count:
             radius = 3 + 9 * math.sqrt(count / most)
-            parts.append(f'<circle class="{role} soft" cx="{at(belief):.1f}" cy="{up(right):.1f}" r="{radius:.1f}">'
-                         f"<title>{count} steps: believed {belief:.2f}, right {right:.2f}</title></circle>")
-    parts.append(f'<text class="tick" x="{(size + pad - 14) / 2:.0f}" y="{size - 4}" text-anchor="middle">belief</text>')
-    parts.append(f'<text class="tick" transform="translate(12 {(size - pad + 14) / 2:.0f}) rotate(-90)" text-anchor="middle">share right</text>')
+            parts.append(
+                f'<circle class="{role} soft" cx="{at(belief):.1f}" cy="{up(right):.1f}" r="{radius:.1f}">'
+                f"<title>{count} steps: believed {belief:.2f}, right {right:.2f}</title></circle>"
+            )
+    parts.append(
+        f'<text class="tick" x="{(size + pad - 14) / 2:.0f}" y="{size - 4}" text-anchor="middle">belief</text>'
+    )
+    parts.append(
+        f'<text class="tick" transform="translate(12 {(size - pad + 14) / 2:.0f}) rotate(-90)" '
+        'text-anchor="middle">share right</text>'
+    )
     return _svg(size, size, parts, "reliability diagram")
 
 
 def bar(share: float, role: str, width: int = 220) -> str:
     """A plain bar, share of the full width."""
-    return _svg(width, 12, [f'<rect class="{role}" x="0" y="1" width="{max(share * width, 1):.1f}" height="10" rx="3"/>'], "")
+    return _svg(
+        width, 12, [f'<rect class="{role}" x="0" y="1" width="{max(share * width, 1):.1f}" height="10" rx="3"/>'], ""
+    )
 
 
 def _ticks(low: float, high: float, y, left: float, right: float) -> list[str]:

@@ -1,8 +1,8 @@
 """How often each way of choosing among a problem's samples gives the right answer: the rows of every best-of-N table.
 
-A way of choosing is one accuracy a problem, 0 or 1 (one sample: the share of right ones); all rows sit on the same problems, so
-their differences are paired. A problem where nothing could be chosen counts as wrong: whoever asked got no answer. A problem
-that a source has never seen is NaN for its rows, and they are compared on the others.
+A way of choosing is one accuracy a problem, 0 or 1 (one sample: the share of right ones); all rows sit on the same
+problems, so their differences are paired. A problem where nothing could be chosen counts as wrong: whoever asked got
+no answer. A problem that a source has never seen is NaN for its rows, and they are compared on the others.
 """
 
 from __future__ import annotations
@@ -40,11 +40,19 @@ def judge(groups: Sequence[Group], gold: Mapping[str, str], config: answers.Conf
     with answers.open_pool(config) as pool:
         for group in groups:
             if group.problem.id not in gold:
-                raise PrmError(f"references: no answer for problem {group.problem.id}; give one for each held-out problem")
+                raise PrmError(
+                    f"references: no answer for problem {group.problem.id}; give one for each held-out problem"
+                )
             heads = {a.cluster: a.text for a in reversed(group.answers) if a.cluster >= 0}
             right = {c: answers.equivalent(text, gold[group.problem.id], pool) for c, text in heads.items()}
-            judged.append(Judged(group.problem.id, tuple(a.index for a in group.answers), tuple(a.cluster for a in group.answers),
-                                 tuple(right.get(a.cluster, False) for a in group.answers)))
+            judged.append(
+                Judged(
+                    group.problem.id,
+                    tuple(a.index for a in group.answers),
+                    tuple(a.cluster for a in group.answers),
+                    tuple(right.get(a.cluster, False) for a in group.answers),
+                )
+            )
     return judged
 
 
@@ -82,12 +90,19 @@ def by_problem(rows: Sequence[StepScores]) -> dict[str, list[StepScores]]:
 
 
 def logprob_scores(samples: Sequence[Sample]) -> dict[str, list[StepScores]]:
-    """The baseline: exp of the mean log-probability of a sample's tokens, as one value; {} where no sample knows them."""
+    """The baseline: exp of the mean log-probability of a sample's tokens, as one value; {} where none are known."""
     if not any(s.logprobs for s in samples):
         return {}
-    means = [math.exp(min(0.0, math.fsum(s.logprobs) / len(s.logprobs))) if s.logprobs and not s.reason else None for s in samples]
-    return by_problem([StepScores(s.problem_id, s.index, "logprob", "policy", (mean,), (0.0 if mean is None else 1.0,))
-                       for s, mean in zip(samples, means)])
+    means = [
+        math.exp(min(0.0, math.fsum(s.logprobs) / len(s.logprobs))) if s.logprobs and not s.reason else None
+        for s in samples
+    ]
+    return by_problem(
+        [
+            StepScores(s.problem_id, s.index, "logprob", "policy", (mean,), (0.0 if mean is None else 1.0,))
+            for s, mean in zip(samples, means)
+        ]
+    )
 
 
 def curve(judged: Sequence[Judged], scores: Scores | None, reduce: str) -> dict[str, list]:
@@ -108,10 +123,13 @@ def _chosen(judged: Sequence[Judged], scores: Scores, choose: Callable) -> np.nd
     for i, problem in enumerate(judged):
         if problem.problem_id not in scores:
             continue
-        known = {row.index: row for row in scores[problem.problem_id]}
+        rows = scores[problem.problem_id]
+        known = {row.index: row for row in rows}
         if missing := [index for index in problem.indices if index not in known]:
-            raise PrmError(f"{next(iter(known.values())).source}: problem {problem.problem_id} has no score of sample {missing[0]}; "
-                           "score all samples of a problem or none")
+            raise PrmError(
+                f"{rows[0].source}: problem {problem.problem_id} has no score of sample {missing[0]}; "
+                "score all samples of a problem or none"
+            )
         index = choose([known[index] for index in problem.indices], problem.clusters).index
         accuracy[i] = index is not None and problem.right[problem.indices.index(index)]
     return accuracy

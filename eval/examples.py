@@ -1,4 +1,4 @@
-"""A few held-out problems to look at: where the PRM saved a wrong majority, where it spoilt a right one, what it saw in a wrong sample."""
+"""A few held-out problems to look at: where the PRM saved a wrong majority, where it spoilt a right one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from prm.records import Group
 from prm.rerank import majority, solution_score, weighted_vote
 
 
-def pick(groups: Sequence[Group], judged: Sequence[Judged], gold, scores: Scores, reduce: str, each: int = 1) -> list[dict]:
+def pick(
+    groups: Sequence[Group], judged: Sequence[Judged], gold, scores: Scores, reduce: str, each: int = 1
+) -> list[dict]:
     """What `html.page` shows: `each` problems of every sort, the shortest texts first, so that the page stays readable.
 
-    gold: problem id -> Reference. Each problem comes with two samples: the vote's and the PRM's choice, or where they agree the
-    PRM's best and worst.
+    gold: problem id -> Reference. Each problem comes with two samples: the vote's and the PRM's choice, or where they
+    agree the PRM's best and worst.
     """
     seen = []
     for group, problem in zip(groups, judged):
@@ -27,13 +29,20 @@ def pick(groups: Sequence[Group], judged: Sequence[Judged], gold, scores: Scores
     sorts: list[tuple[str, Callable[[Judged, int, int], bool]]] = [
         ("The vote is wrong, the PRM saves it", lambda p, vote, ours: not p.right[vote] and p.right[ours]),
         ("The vote is right, the PRM spoils it", lambda p, vote, ours: p.right[vote] and not p.right[ours]),
-        ("A right answer is there, neither finds it",
-         lambda p, vote, ours: any(p.right) and not p.right[vote] and not p.right[ours]),
-        ("Both are right; the PRM's best and worst sample",
-         lambda p, vote, ours: p.right[vote] and p.right[ours] and not all(p.right)),
+        (
+            "A right answer is there, neither finds it",
+            lambda p, vote, ours: any(p.right) and not p.right[vote] and not p.right[ours],
+        ),
+        (
+            "Both are right; the PRM's best and worst sample",
+            lambda p, vote, ours: p.right[vote] and p.right[ours] and not all(p.right),
+        ),
     ]
-    return [_show(title, *found, gold, scores, reduce) for title, wanted in sorts
-            for found in list(_matching(seen, wanted))[:each]]
+    return [
+        _show(title, *found, gold, scores, reduce)
+        for title, wanted in sorts
+        for found in list(_matching(seen, wanted))[:each]
+    ]
 
 
 def _matching(seen, wanted) -> Iterator[tuple]:
@@ -48,14 +57,21 @@ def _show(title: str, group: Group, problem: Judged, vote: int, ours: int, gold,
     best = lambda places, other: max(places, key=score, default=other)
     if problem.clusters[vote] != problem.clusters[ours]:
         same = [place for place in scored if problem.clusters[place] == problem.clusters[vote]]
-        shown = [(_count("majority", problem, vote), best(same, vote)), (_count("PRM-weighted vote", problem, ours), ours)]
+        shown = [
+            (_count("majority", problem, vote), best(same, vote)),
+            (_count("PRM-weighted vote", problem, ours), ours),
+        ]
     elif not problem.right[ours]:
         missed = best([place for place in scored if problem.right[place]], problem.right.index(True))
         shown = [(_count("both choose", problem, ours), ours), (_count("missed", problem, missed), missed)]
     else:
         shown = [("worst score", min(scored, key=score)), ("best score", best(scored, ours))]
-    return {"title": title, "text": group.problem.text, "gold": reference.answer,
-            "solutions": [_solution(name, group, place, problem, rows, reference) for name, place in shown]}
+    return {
+        "title": title,
+        "text": group.problem.text,
+        "gold": reference.answer,
+        "solutions": [_solution(name, group, place, problem, rows, reference) for name, place in shown],
+    }
 
 
 def _count(who: str, problem: Judged, place: int) -> str:
@@ -65,5 +81,9 @@ def _count(who: str, problem: Judged, place: int) -> str:
 def _solution(title: str, group: Group, place: int, problem: Judged, rows, reference) -> dict:
     texts = group.steps[place].cut(group.samples[place].text)
     kinds = reference.kinds(texts) or [None] * len(texts)
-    return {"title": title, "answer": group.answers[place].text or "nothing readable", "right": problem.right[place],
-            "steps": list(zip(texts, rows[problem.indices[place]].values, kinds))}
+    return {
+        "title": title,
+        "answer": group.answers[place].text or "nothing readable",
+        "right": problem.right[place],
+        "steps": list(zip(texts, rows[problem.indices[place]].values, kinds)),
+    }

@@ -1,6 +1,7 @@
 """How well step scores (a signal's, a label set's, a PRM's: all are `StepScores`) tell right steps from wrong ones.
 
-truth: the kinds of each sample's steps by (problem id, sample index): "right", or what is wrong with it: "slip" (random),
+truth: the kinds of each sample's steps by (problem id, sample index): "right", or what is wrong with it: "slip"
+(random),
 "misconception" (systematic), "carried" (an earlier step was wrong), or "wrong" where no more is known.
 """
 
@@ -21,10 +22,10 @@ KINDS = {"all": (), "random": ("slip",), "systematic": ("misconception",)}
 def quality(rows: Iterable[StepScores], truth: Mapping[tuple[str, int], Sequence[str]]) -> dict:
     """One source's rows against the truth.
 
-    Returns {"source", "key", "steps", "coverage" (share of the steps with a value), "auroc": {kind: {"overall", "within" (pairs
-    of one problem only), "first_error" (steps after a sample's first wrong one left out)}}, "ece", "brier", "reliability"}.
-    Abstentions count in coverage alone. NaN where there is nothing to compare. Raises PrmError where a row's steps are not
-    the truth's.
+    Returns {"source", "key", "steps", "coverage" (share of the steps with a value), "auroc": {kind: {"overall",
+    "within" (pairs of one problem only), "first_error" (steps after a sample's first wrong one left out)}}, "ece",
+    "brier", "reliability"}. Abstentions count in coverage alone. NaN where there is nothing to compare. Raises
+    PrmError where a row's steps are not the truth's.
     """
     rows = list(rows)
     values, kinds, problems, early = _flatten(rows, truth)
@@ -65,8 +66,10 @@ def _flatten(rows, truth):
             continue  # a sample without steps has nothing to be right or wrong about
         true = truth.get((row.problem_id, row.index))
         if true is None or len(true) != len(row.values):
-            raise PrmError(f"{row.source}: {row.problem_id} sample {row.index} has {len(row.values)} steps, the truth "
-                           f"{0 if true is None else len(true)}; score and judge the same cuts")
+            raise PrmError(
+                f"{row.source}: {row.problem_id} sample {row.index} has {len(row.values)} steps, the truth "
+                f"{0 if true is None else len(true)}; score and judge the same cuts"
+            )
         values += [float("nan") if value is None else value for value in row.values]
         kinds += true
         problems += [numbers.setdefault(row.problem_id, len(numbers))] * len(true)

@@ -1,7 +1,7 @@
 """The numbers of every report: ranking, calibration, first errors, paired intervals. numpy alone, no records.
 
-Shape suffixes: _K steps of all samples in one row, _P problems, _R table rows. Where a number has no meaning (no wrong step,
-an empty bin, no problem) it is NaN, never 0.
+Shape suffixes: _K steps of all samples in one row, _P problems, _R table rows. Where a number has no meaning (no wrong
+step, an empty bin, no problem) it is NaN, never 0.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ DRAWS = 2000
 def auroc(values_K, right_K, groups_K=None) -> float:
     """Chance that a right step outranks a wrong one, a tie counting half; NaN if either kind is missing.
 
-    groups_K: with it only pairs of one group are compared (every such pair weighs the same), so that what merely tells easy
-    problems from hard ones earns nothing.
+    groups_K: with it only pairs of one group are compared (every such pair weighs the same), so that what merely tells
+    easy problems from hard ones earns nothing.
     """
     values = np.asarray(values_K, float)
     right = np.asarray(right_K, bool)
@@ -63,15 +63,15 @@ def brier(values_K, right_K) -> float:
 
 
 def first_error(values, threshold: float) -> int:
-    """Index of the first step believed at `threshold` or less; -1 if there is none. A None (abstention) accuses nobody."""
+    """Index of the first step believed at `threshold` or less; -1 if there is none. None (abstention) accuses nobody."""
     return next((i for i, value in enumerate(values) if value is not None and value <= threshold), -1)
 
 
 def first_error_f1(predicted_S, labels_S) -> dict[str, float]:
     """ProcessBench's score (Zheng et al. 2024, arXiv 2412.06559) of solutions S: the first wrong step's index or -1.
 
-    acc_error: share of the wrong solutions whose first wrong step was found exactly; acc_correct: share of the right ones
-    passed as right; f1: their harmonic mean.
+    acc_error: share of the wrong solutions whose first wrong step was found exactly; acc_correct: share of the right
+    ones passed as right; f1: their harmonic mean.
     """
     predicted, labels = np.asarray(predicted_S, int), np.asarray(labels_S, int)
     wrong = labels >= 0
@@ -87,8 +87,8 @@ def first_error_f1(predicted_S, labels_S) -> dict[str, float]:
 def paired_intervals(rows_RP, baseline_P, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Each row minus the baseline, over resampled problems: (R, 3) mean difference and its 95 % percentile bounds.
 
-    rows_RP, baseline_P: accuracy of each row on each problem; NaN where a row does not know a problem, which then counts on
-    neither side. All rows share the draws, so the same seed gives the same bounds. A row of NaN stays NaN.
+    rows_RP, baseline_P: accuracy of each row on each problem; NaN where a row does not know a problem, which then
+    counts on neither side. All rows share the draws, so the same seed gives the same bounds. A row of NaN stays NaN.
     """
     rows, baseline = np.atleast_2d(np.asarray(rows_RP, float)), np.asarray(baseline_P, float)
     n_problems = len(baseline)

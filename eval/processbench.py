@@ -1,9 +1,10 @@
 """First-error F1 of a PRM on human-labelled solutions in ProcessBench's format (Zheng et al. 2024, arXiv 2412.06559).
 
-    python -m eval.processbench --prm runs/pools/prm.prm-.../model --labelled processbench_gsm8k.jsonl.gz --threshold 0.5
+    python -m eval.processbench --prm runs/pools/prm.prm-.../model --labelled processbench_gsm8k.jsonl.gz --threshold
+    0.5
 
-prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}. The threshold is fixed beforehand: one
-tuned on the file it is reported on measures nothing.
+prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}. The threshold is fixed beforehand:
+one tuned on the file it is reported on measures nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Labelled:
 
 
 def read(path: str | os.PathLike) -> list[Labelled]:
-    """The rows {"id", "problem", "steps": [str], "label": int} of a file. Raises PrmError that names the row at fault."""
+    """The rows {"id", "problem", "steps": [str], "label": int} of a file. PrmError names the row at fault."""
     return [_labelled(row, f"{path} row {number}") for number, row in read_rows(path)]
 
 
@@ -58,7 +59,9 @@ def _labelled(row: dict, where: str) -> Labelled:
     if not isinstance(steps, list) or not steps or not all(isinstance(step, str) for step in steps):
         raise PrmError(f"{where}: 'steps' must be a list of texts, at least one")
     if not isinstance(label, int) or not -1 <= label < len(steps):
-        raise PrmError(f"{where}: 'label' must be the index of the first wrong of {len(steps)} steps or -1, not {label!r}")
+        raise PrmError(
+            f"{where}: 'label' must be the index of the first wrong of {len(steps)} steps or -1, not {label!r}"
+        )
     return Labelled(str(row.get("id", where)), problem, tuple(steps), label)
 
 
@@ -66,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.processbench", description=__doc__.split("\n")[0])
     parser.add_argument("--prm", required=True, help="a trained PRM's folder")
     parser.add_argument("--labelled", required=True, help="ProcessBench rows, .jsonl or .jsonl.gz")
-    parser.add_argument("--threshold", type=float, default=0.5, help="a step at or under it is called wrong (default 0.5)")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="a step at or under it is called wrong (default 0.5)"
+    )
     options = parser.parse_args(arguments)
     rows = read(options.labelled)
     from prm.model import PRM

@@ -3,8 +3,8 @@
     python -m eval.readme runs/demo      keeps the run's summary as recipes/results/demo.json and writes its table
     python -m eval.readme --check        fails where README.md differs from what recipes/results would write
 
-A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results are, so the
-check works on a fresh clone.
+A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results
+are, so the check works on a fresh clone.
 """
 
 from __future__ import annotations
@@ -31,24 +31,35 @@ def table(found: Mapping) -> str:
         name = f"**{row['name']}**" if row["role"] == "ours" else row["name"]
         lines.append(f"| {name} | {accuracy} | {difference(row['difference'])} |")
     seeds = ", ".join(map(str, found["seeds"]))
-    lines += ["", f"{found['problems']:,} held-out problems, {found['samples']} samples each, seed {seeds}. "
-              f"Verdict: **{found['verdict']}**. {found['because']}"]
+    lines += [
+        "",
+        f"{found['problems']:,} held-out problems, {found['samples']} samples each, seed {seeds}. "
+        f"Verdict: **{found['verdict']}**. {found['because']}",
+    ]
     return "\n".join(lines)
 
 
 def filled(text: str, results: Path) -> str:
     """`text` with each table as `results` says. Raises PrmError for a marker without a result."""
+
     def fill(match: re.Match) -> str:
         path = results / f"{match[2]}.json"
         if not path.exists():
-            raise PrmError(f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}")
+            raise PrmError(
+                f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}"
+            )
         return f"{match[1]}{table(json.loads(path.read_text()))}\n{match[4]}"
+
     return _BLOCK.sub(fill, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m eval.readme", description="Writes README.md's tables from runs' files.")
-    parser.add_argument("runs", nargs="*", help="run folders whose results are taken in; without any, only the tables are written")
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.readme", description="Writes README.md's tables from runs' files."
+    )
+    parser.add_argument(
+        "runs", nargs="*", help="run folders whose results are taken in; without any, only the tables are written"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a table is stale")
     parser.add_argument("--readme", type=Path, default=Path("README.md"), help="default README.md")
     parser.add_argument("--results", type=Path, default=Path("recipes/results"), help="default recipes/results")

@@ -1,7 +1,8 @@
 """All that a run's report says, from the run's own files and the references: the content of summary.json.
 
-Arms and rows: the arm `prm` gives prm_bon and prm_vote (ours), `orm` gives orm_vote (outcome model on the same data), `gold` gives
-gold_prm_bon and gold_prm_vote (ceiling). Any other arm, signal or published PRM adds rows of its own and never the verdict's.
+Arms and rows: the arm `prm` gives prm_bon and prm_vote (ours), `orm` gives orm_vote (outcome model on the same data),
+`gold` gives gold_prm_bon and gold_prm_vote (ceiling). Any other arm, signal or published PRM adds rows of its own and
+never the verdict's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NO_GAIN = "no evidence of gain over voting"
 
 @dataclass(frozen=True)
 class Row:
-    """One way of choosing. accuracy_P: per problem, None where the run cannot tell (no such arm, no log-probabilities)."""
+    """One way of choosing. accuracy_P: a problem each; None where the run has no such arm or log-probabilities."""
 
     key: str
     name: str
@@ -50,7 +51,11 @@ def read(run: Run, recipe: recipes.Recipe) -> Held:
             raise PrmError(f"{run.path}: stage {stage} is not complete; give the same `prm run` command again")
     groups, gold = list(run.groups("test")), references.load(recipe, "test")
     judged = choices.judge(groups, {id: reference.answer for id, reference in gold.items()}, recipe.answers)
-    scores = {arm: choices.by_problem(run.rows(f"scores.{arm}.test")) for arm in recipe.arms if f"scores.{arm}.test" in run.folders}
+    scores = {
+        arm: choices.by_problem(run.rows(f"scores.{arm}.test"))
+        for arm in recipe.arms
+        if f"scores.{arm}.test" in run.folders
+    }
     return Held(groups, gold, judged, scores)
 
 
@@ -65,22 +70,36 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
     stages = [{"name": name, **_facts(run, name)} for name in run.stages()]
     samples = max((len(g.samples) for g in held.groups), default=0)
     auroc = lambda name: {kind: q["overall"] for kind, q in quality[name]["auroc"].items()} if name in quality else {}
-    return clean({
-        "name": recipe.name, "problems": len(held.groups), "samples": samples,
-        "seconds": round(sum(stage["seconds"] for stage in stages), 1), "seeds": [recipe.seed], "n": len(held.groups),
-        **{row["key"]: row["accuracy"] for row in table},
-        "label_auroc": auroc("labels prm"), "prm_step_auroc": auroc("PRM prm"),
-        "verdict": verdict, "because": because, "improves": improves,
-        "intervals": {row["key"]: row["difference"] for row in table}, "rows": table,
-        "curve": choices.curve(held.judged, held.scores.get("prm"), recipe.arms["prm"].reduce if "prm" in recipe.arms else "min"),
-        "quality": quality,
-        "rejected": {f"{stage['name']}: {why}": count for stage in stages for why, count in stage.pop("reasons").items()},
-        "stages": stages,
-    }), held
+    return clean(
+        {
+            "name": recipe.name,
+            "problems": len(held.groups),
+            "samples": samples,
+            "seconds": round(sum(stage["seconds"] for stage in stages), 1),
+            "seeds": [recipe.seed],
+            "n": len(held.groups),
+            **{row["key"]: row["accuracy"] for row in table},
+            "label_auroc": auroc("labels prm"),
+            "prm_step_auroc": auroc("PRM prm"),
+            "verdict": verdict,
+            "because": because,
+            "improves": improves,
+            "intervals": {row["key"]: row["difference"] for row in table},
+            "rows": table,
+            "curve": choices.curve(
+                held.judged, held.scores.get("prm"), recipe.arms["prm"].reduce if "prm" in recipe.arms else "min"
+            ),
+            "quality": quality,
+            "rejected": {
+                f"{stage['name']}: {why}": count for stage in stages for why, count in stage.pop("reasons").items()
+            },
+            "stages": stages,
+        }
+    ), held
 
 
 def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
-    """The table: per row its accuracy, the problems it knows, and its paired difference to majority with 95 % bounds."""
+    """The table: a row's accuracy, how many problems it knows, its paired difference to majority with bounds."""
     majority = next(row.accuracy_P for row in rows if row.key == "majority")
     blank = np.full(len(majority), np.nan)
     columns = [blank if row.accuracy_P is None else row.accuracy_P for row in rows]
@@ -88,14 +107,21 @@ def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
     table = []
     for row, column, difference in zip(rows, columns, differences):
         known = column[~np.isnan(column)]
-        table.append({"key": row.key, "name": row.name, "role": row.role, "n": len(known),
-                      "accuracy": float(known.mean()) if len(known) else None,
-                      "difference": None if row.key == "majority" or not len(known) else difference.tolist()})
+        table.append(
+            {
+                "key": row.key,
+                "name": row.name,
+                "role": row.role,
+                "n": len(known),
+                "accuracy": float(known.mean()) if len(known) else None,
+                "difference": None if row.key == "majority" or not len(known) else difference.tolist(),
+            }
+        )
     return table
 
 
 def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[bool, str, str]:
-    """(improves, verdict, why). METHODS.md, "The claim we may make": both intervals must exclude 0, or nothing is claimed."""
+    """(improves, verdict, why). METHODS.md, "The claim we may make": both intervals must exclude 0."""
     ours, majority, outcome = (accuracy.get(key) for key in ("prm_vote", "majority", "orm_vote"))
     if ours is None or outcome is None:
         missing = "PRM (arm `prm`)" if ours is None else "outcome model on the same data (arm `orm`)"
@@ -103,8 +129,10 @@ def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[b
     over_vote = metrics.paired_intervals(ours, majority, seed=seed)[0]
     over_outcome = metrics.paired_intervals(ours, outcome, seed=seed)[0]
     improves = bool(over_vote[1] > 0 and over_outcome[1] > 0)
-    because = (f"Weighted by our PRM the vote differs from majority by {points(over_vote)} and from the outcome model trained on "
-               f"the same data by {points(over_outcome)}. ")
+    because = (
+        f"Weighted by our PRM the vote differs from majority by {points(over_vote)} and from the outcome model "
+        f"trained on the same data by {points(over_outcome)}. "
+    )
     ceiling = accuracy.get("gold_prm_vote")
     if ceiling is not None and metrics.paired_intervals(ceiling, majority, seed=seed)[0][1] <= 0:
         because += "The PRM trained on gold does not beat majority either: this test cannot tell good labels from bad. "
@@ -113,7 +141,7 @@ def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[b
 
 
 def points(interval: Sequence[float]) -> str:
-    """"+9.4 points (95 % interval +7.1 to +11.7)"."""
+    """An interval in words: "+9.4 points (95 % interval +7.1 to +11.7)"."""
     mean, low, high = (100 * x for x in interval)
     return f"{mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
 
@@ -133,12 +161,19 @@ def _rows(run: Run, recipe: recipes.Recipe, held: Held, others: Mapping[str, cho
     logprob = choices.logprob_scores(samples)
     rows = [
         Row("mean", "one sample", "base", choices.one_sample(judged)),
-        Row("logprob", f"log-probability, best of {n}", "base", choices.by_best(judged, logprob, "last") if logprob else None),
+        Row(
+            "logprob",
+            f"log-probability, best of {n}",
+            "base",
+            choices.by_best(judged, logprob, "last") if logprob else None,
+        ),
         Row("majority", f"majority of {n}", "base", choices.by_majority(judged)),
     ]
     for name in _free_signals(run, recipe):
         scores = choices.by_problem(run.rows(f"signal.{name}.test"))
-        rows.append(Row(f"signal_{name}_vote", f"signal {name}, weighted vote", "base", choices.by_vote(judged, scores, "min")))
+        rows.append(
+            Row(f"signal_{name}_vote", f"signal {name}, weighted vote", "base", choices.by_vote(judged, scores, "min"))
+        )
     rows += _arm(recipe, held, "orm", "outcome model on the same data", "base", {"vote": "orm_vote"}, n)
     for name, scores in others.items():
         rows += _pair(judged, scores, "min", f"published_{name}", name, "published", n)
@@ -154,22 +189,30 @@ def _arm(recipe, held: Held, arm: str, name: str, role: str, keys: Mapping[str, 
     if arm not in held.scores:
         return [Row(key, titles[way], role, None) for way, key in keys.items()]
     ways = {"bon": choices.by_best, "vote": choices.by_vote}
-    return [Row(key, titles[way], role, ways[way](held.judged, held.scores[arm], recipe.arms[arm].reduce)) for way, key in keys.items()]
+    return [
+        Row(key, titles[way], role, ways[way](held.judged, held.scores[arm], recipe.arms[arm].reduce))
+        for way, key in keys.items()
+    ]
 
 
 def _pair(judged, scores: choices.Scores, reduce: str, key: str, name: str, role: str, n: int) -> list[Row]:
-    return [Row(f"{key}_bon", f"{name}, best of {n}", role, choices.by_best(judged, scores, reduce)),
-            Row(f"{key}_vote", f"{name}, weighted vote", role, choices.by_vote(judged, scores, reduce))]
+    return [
+        Row(f"{key}_bon", f"{name}, best of {n}", role, choices.by_best(judged, scores, reduce)),
+        Row(f"{key}_vote", f"{name}, weighted vote", role, choices.by_vote(judged, scores, reduce)),
+    ]
 
 
 def _free_signals(run: Run, recipe: recipes.Recipe) -> list[str]:
     """The signals that scored the held-out split, but for gold and majority, which have rows of their own."""
-    return [name for name, signal in recipe.signals.items()
-            if f"signal.{name}.test" in run.folders and signal.name not in ("gold", "majority")]
+    return [
+        name
+        for name, signal in recipe.signals.items()
+        if f"signal.{name}.test" in run.folders and signal.name not in ("gold", "majority")
+    ]
 
 
 def _quality(run: Run, recipe: recipes.Recipe, gold: Mapping[str, references.Reference]) -> dict[str, dict]:
-    """Each source against step truth, on the held-out split where it scored that, else on the one it trains on; {} without truth."""
+    """Each source against step truth, on the test split where it scored that, else on train; {} without truth."""
     if all(reference.program is None for reference in gold.values()):
         return {}
     truths: dict[str, dict] = {}
@@ -184,7 +227,9 @@ def _quality(run: Run, recipe: recipes.Recipe, gold: Mapping[str, references.Ref
 
 def _sources(run: Run, recipe: recipes.Recipe) -> Iterable[tuple[str, str]]:
     named = [(f"signal {name}", f"signal.{name}") for name in recipe.signals]
-    named += [(f"labels {arm}", f"labels.{arm}") for arm in recipe.arms] + [(f"PRM {arm}", f"scores.{arm}") for arm in recipe.arms]
+    named += [(f"labels {arm}", f"labels.{arm}") for arm in recipe.arms] + [
+        (f"PRM {arm}", f"scores.{arm}") for arm in recipe.arms
+    ]
     for title, stem in named:
         stage = next((f"{stem}.{split}" for split in ("test", "train") if f"{stem}.{split}" in run.folders), None)
         if stage:
@@ -192,8 +237,11 @@ def _sources(run: Run, recipe: recipes.Recipe) -> Iterable[tuple[str, str]]:
 
 
 def _truth(run: Run, split: str, gold: Mapping[str, references.Reference]) -> dict[tuple[str, int], list[str]]:
-    return {(group.problem.id, sample.index): gold[group.problem.id].kinds(steps.cut(sample.text))
-            for group in run.groups(split) for sample, steps in zip(group.samples, group.steps)}
+    return {
+        (group.problem.id, sample.index): gold[group.problem.id].kinds(steps.cut(sample.text))
+        for group in run.groups(split)
+        for sample, steps in zip(group.samples, group.steps)
+    }
 
 
 def _facts(run: Run, stage: str) -> dict:

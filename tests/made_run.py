@@ -1,4 +1,5 @@
-"""A finished run on the small world without a model: solutions drawn with known errors, scores as good as a test wants them."""
+"""A finished run on the small world without a model: solutions drawn with known errors, scores as good as a test wants
+them."""
 
 from __future__ import annotations
 
@@ -15,11 +16,18 @@ from prm.world.facts import as_taught
 from prm.world.story import solve
 
 MAPPING = {
-    "name": "made", "problems": {"train": {"source": "world", "n": 4, "seed": 1}, "test": {"source": "world", "n": 60, "seed": 2}},
-    "references": {"source": "world"}, "engine": "transformers", "segmenter": {"name": "delimiter", "by": "lines"},
-    "answers": {"style": "last_line"}, "signals": {"majority": {}, "gold": {}},
-    "arms": {"prm": {"signals": {"majority": 1.0}}, "orm": {"signals": {"majority": 1.0}, "reduce": "last"},
-             "gold": {"signals": {"gold": 1.0}}},
+    "name": "made",
+    "problems": {"train": {"source": "world", "n": 4, "seed": 1}, "test": {"source": "world", "n": 60, "seed": 2}},
+    "references": {"source": "world"},
+    "engine": "transformers",
+    "segmenter": {"name": "delimiter", "by": "lines"},
+    "answers": {"style": "last_line"},
+    "signals": {"majority": {}, "gold": {}},
+    "arms": {
+        "prm": {"signals": {"majority": 1.0}},
+        "orm": {"signals": {"majority": 1.0}, "reduce": "last"},
+        "gold": {"signals": {"gold": 1.0}},
+    },
 }
 
 
@@ -30,7 +38,11 @@ def write(folder: Path, noise: dict[str, float], samples: int = 8) -> Path:
     rng, stages = random.Random(0), {}
     for split in ("train", "test"):
         rows = _rows(made, split, samples, rng)
-        rows |= {f"scores.{arm}": _scores(made, split, rows, arm, width, rng) for arm, width in noise.items() if split == "test"}
+        rows |= {
+            f"scores.{arm}": _scores(made, split, rows, arm, width, rng)
+            for arm, width in noise.items()
+            if split == "test"
+        }
         for kind, made_rows in rows.items():
             stages[f"{kind}.{split}"] = _stage(folder, f"{kind}.{split}", made_rows)
     (folder / "run.json").write_text(json.dumps({"recipe": recipe.plain(made), "stages": stages}))
@@ -57,7 +69,14 @@ def _rows(made: recipe.Recipe, split: str, samples: int, rng: random.Random) -> 
     majority = plugins.load("signals", "majority")
     signal = [replace(s, source="majority") for s in majority.label(groups, made.signals["majority"].config, None)]
     labels = {f"labels.{arm}": [replace(s, source=arm) for s in signal] for arm in ("prm", "orm")}
-    return {"problems": problems, "samples": drawn, "steps": steps, "answers": read, "signal.majority": signal, **labels}
+    return {
+        "problems": problems,
+        "samples": drawn,
+        "steps": steps,
+        "answers": read,
+        "signal.majority": signal,
+        **labels,
+    }
 
 
 def _solution(text: str, program, rng: random.Random) -> str:

@@ -16,8 +16,10 @@ from prm.records import Answer, Group, Problem, Sample, Steps, StepScores
 
 def scored(problem_id: str, *values: tuple) -> list[StepScores]:
     """One StepScores a sample from its steps' values."""
-    return [StepScores(problem_id, i, "prm", "prm", tuple(v), tuple(0.0 if x is None else 1.0 for x in v))
-            for i, v in enumerate(values)]
+    return [
+        StepScores(problem_id, i, "prm", "prm", tuple(v), tuple(0.0 if x is None else 1.0 for x in v))
+        for i, v in enumerate(values)
+    ]
 
 
 # a: two of three agree on a wrong answer. b: all agree and are right. c: nothing can be read.
@@ -51,10 +53,16 @@ def test_a_half_scored_problem_is_refused():
 
 
 def test_log_probability_is_the_mean_over_tokens():
-    samples = [Sample("a", 0, "x", (1, 2), (-1.0, -3.0)), Sample("a", 1, "y", (1,), (-0.5,)), Sample("a", 2, "", reason="empty")]
+    samples = [
+        Sample("a", 0, "x", (1, 2), (-1.0, -3.0)),
+        Sample("a", 1, "y", (1,), (-0.5,)),
+        Sample("a", 2, "", reason="empty"),
+    ]
     rows = choices.logprob_scores(samples)["a"]
     assert rows[0].values == (pytest.approx(math.exp(-2)),) and rows[2].values == (None,)
-    assert choices.by_best([Judged("a", (0, 1, 2), (0, 1, -1), (False, True, False))], {"a": rows}, "last").tolist() == [1.0]
+    assert choices.by_best(
+        [Judged("a", (0, 1, 2), (0, 1, -1), (False, True, False))], {"a": rows}, "last"
+    ).tolist() == [1.0]
     assert choices.logprob_scores([Sample("a", 0, "replayed, nobody kept the log-probabilities")]) == {}
 
 
@@ -73,14 +81,20 @@ def test_the_curve_uses_all_disjoint_parts():
     problem = Judged("a", (0, 1, 2, 3), (0, 1, 0, 0), (True, False, True, True))
     got = choices.curve([problem], {"a": scored("a", (0.1,), (0.9,), (0.5,), (0.5,))}, "min")
     assert got["n"] == [1, 2, 4]
-    assert got["oracle"] == [0.75, 1.0, 1.0] and got["majority"] == [0.75, 1.0, 1.0] and got["prm_vote"] == [0.75, 0.5, 1.0]
+    assert (
+        got["oracle"] == [0.75, 1.0, 1.0]
+        and got["majority"] == [0.75, 1.0, 1.0]
+        and got["prm_vote"] == [0.75, 0.5, 1.0]
+    )
     assert choices.curve([problem], None, "min")["prm_vote"] == [None, None, None]
 
 
 def test_a_thousand_problems_take_seconds():
     rng = np.random.default_rng(0)
-    judged = [Judged(str(i), tuple(range(16)), tuple(int(c) for c in rng.integers(0, 4, 16)), tuple(rng.random(16) < 0.6))
-              for i in range(1000)]
+    judged = [
+        Judged(str(i), tuple(range(16)), tuple(int(c) for c in rng.integers(0, 4, 16)), tuple(rng.random(16) < 0.6))
+        for i in range(1000)
+    ]
     scores = {p.problem_id: scored(p.problem_id, *rng.random((16, 4)).tolist()) for p in judged}
     start = time.perf_counter()
     choices.by_vote(judged, scores, "min")
@@ -89,15 +103,24 @@ def test_a_thousand_problems_take_seconds():
 
 
 def pool(folder, with_ids: bool = True):
-    """Two problems; in the first, two of three samples share a wrong answer. Published scores know the first problem only."""
-    rows = [{"question": "What is 6 * 7?", "gold": 42, "samples": [{"text": "6 * 7 = 41\n\nThe answer is 41."}] * 2
-             + [{"text": "6 * 7 = 42\n\nThe answer is 42."}]},
-            {"question": "What is 1 + 1?", "gold": "2", "samples": [{"text": "1 + 1 = 2\n\nThe answer is 2."}] * 3}]
+    """Two problems; in the first, two of three samples share a wrong answer. Published scores know the first problem
+    only."""
+    rows = [
+        {
+            "question": "What is 6 * 7?",
+            "gold": 42,
+            "samples": [{"text": "6 * 7 = 41\n\nThe answer is 41."}] * 2
+            + [{"text": "6 * 7 = 42\n\nThe answer is 42."}],
+        },
+        {"question": "What is 1 + 1?", "gold": "2", "samples": [{"text": "1 + 1 = 2\n\nThe answer is 2."}] * 3},
+    ]
     for number, row in enumerate(rows):
         row |= {"problem_id": f"p{number}"} if with_ids else {}
     (folder / "pool.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "prm_step_scores").mkdir()
-    known = [{"problem_id": "p0", "candidate_index": i, "step_scores": [score]} for i, score in enumerate((0.1, 0.2, 0.9))]
+    known = [
+        {"problem_id": "p0", "candidate_index": i, "step_scores": [score]} for i, score in enumerate((0.1, 0.2, 0.9))
+    ]
     (folder / "prm_step_scores" / "some_prm_gsm8k.jsonl").write_text("\n".join(map(json.dumps, known)))
     return str(folder / "pool.jsonl")
 
@@ -121,7 +144,9 @@ def test_the_command_prints_one_line_of_accuracies(tmp_path, capsys):
     path = pool(tmp_path)
     bestofn.main(["--pool", path, "--references", path])
     found = last_line(capsys)
-    assert found["n"] == 2 and found["mean"] == pytest.approx(2 / 3) and (found["majority"], found["oracle"]) == (0.5, 1.0)
+    assert (
+        found["n"] == 2 and found["mean"] == pytest.approx(2 / 3) and (found["majority"], found["oracle"]) == (0.5, 1.0)
+    )
     assert set(found["pairwise"]) == {"bon", "vote"}
     assert found["some_prm"] == {"bon": 1.0, "vote": 1.0, "n": 1}
 
@@ -135,7 +160,9 @@ def test_without_ids_the_problems_text_joins_pool_and_references(tmp_path, capsy
 
 
 def test_scores_of_prm_label_are_read_too(tmp_path):
-    (tmp_path / "mine.jsonl").write_text(json.dumps({"problem_id": "p", "sample": 0, "values": [0.5, None], "weights": [1, 0]}))
+    (tmp_path / "mine.jsonl").write_text(
+        json.dumps({"problem_id": "p", "sample": 0, "values": [0.5, None], "weights": [1, 0]})
+    )
     assert published.load([tmp_path])["mine"]["p"][0].values == (0.5, None)
     (tmp_path / "mine.jsonl").write_text(json.dumps({"problem_id": "p", "sample": 0, "values": [1.5]}))
     with pytest.raises(PrmError, match=r"mine.jsonl row 1: .*outside \[0, 1\]"):

@@ -90,7 +90,10 @@ def test_a_thousand_problems_take_no_time():
 
 
 def test_processbench_rows_are_read_and_scored(tmp_path):
-    rows = [{"id": "a", "problem": "?", "steps": ["x", "y", "z"], "label": 1}, {"id": "b", "problem": "?", "steps": ["x"], "label": -1}]
+    rows = [
+        {"id": "a", "problem": "?", "steps": ["x", "y", "z"], "label": 1},
+        {"id": "b", "problem": "?", "steps": ["x"], "label": -1},
+    ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     wrong, right = processbench.read(tmp_path / "rows.jsonl")
     assert wrong.kinds() == ["right", "wrong", "carried"] and right.kinds() == ["right"]

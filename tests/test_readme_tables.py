@@ -9,10 +9,17 @@ from eval import readme
 from prm.errors import PrmError
 
 SUMMARY = {
-    "name": "demo", "problems": 1000, "samples": 16, "seeds": [0], "verdict": "improves on voting", "because": "By a lot.",
-    "rows": [{"name": "majority of 16", "role": "base", "accuracy": 0.741, "difference": None},
-             {"name": "ours, weighted vote", "role": "ours", "accuracy": 0.835, "difference": [0.094, 0.071, 0.117]},
-             {"name": "trained on gold", "role": "gold", "accuracy": None, "difference": None}],
+    "name": "demo",
+    "problems": 1000,
+    "samples": 16,
+    "seeds": [0],
+    "verdict": "improves on voting",
+    "because": "By a lot.",
+    "rows": [
+        {"name": "majority of 16", "role": "base", "accuracy": 0.741, "difference": None},
+        {"name": "ours, weighted vote", "role": "ours", "accuracy": 0.835, "difference": [0.094, 0.071, 0.117]},
+        {"name": "trained on gold", "role": "gold", "accuracy": None, "difference": None},
+    ],
 }
 TEXT = "# A title\n<!-- table:demo -->\nold\n<!-- /table -->\nafter\n"
 

@@ -11,8 +11,22 @@ from eval import html, label_quality, report, summary
 from prm.errors import PrmError
 from prm.records import StepScores
 
-CONTRACT = ("problems", "samples", "seconds", "mean", "logprob", "majority", "oracle", "orm_vote", "prm_bon", "prm_vote",
-            "gold_prm_bon", "gold_prm_vote", "label_auroc", "prm_step_auroc")
+CONTRACT = (
+    "problems",
+    "samples",
+    "seconds",
+    "mean",
+    "logprob",
+    "majority",
+    "oracle",
+    "orm_vote",
+    "prm_bon",
+    "prm_vote",
+    "gold_prm_bon",
+    "gold_prm_vote",
+    "label_auroc",
+    "prm_step_auroc",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +105,12 @@ def test_the_page_is_whole_and_fetches_nothing(good):
 
 def test_the_page_escapes_what_models_wrote(good):
     nasty = "<script>alert(1)</script>"
-    example = {"title": nasty, "text": nasty, "gold": nasty,
-               "solutions": [{"title": nasty, "answer": nasty, "right": False, "steps": [(nasty, None, nasty)]}]}
+    example = {
+        "title": nasty,
+        "text": nasty,
+        "gold": nasty,
+        "solutions": [{"title": nasty, "answer": nasty, "right": False, "steps": [(nasty, None, nasty)]}],
+    }
     page = html.page({**good[1], "name": nasty, "rejected": {nasty: 1}}, [example])
     assert "<script" not in page and "&lt;script&gt;" in page
 
@@ -116,8 +134,11 @@ def test_published_scores_stand_beside_ours(tmp_path, good):
 
 def test_quality_on_three_steps_by_hand():
     truth = {("p", 0): ["right", "slip", "carried"], ("p", 1): ["right", "misconception", "carried"], ("q", 0): []}
-    rows = [StepScores("p", 0, "s", "vote", (0.9, 0.1, 0.95), (1, 1, 1)), StepScores("p", 1, "s", "vote", (0.8, None, 0.0), (1, 0, 1)),
-            StepScores("q", 0, "s", "vote", (), ())]
+    rows = [
+        StepScores("p", 0, "s", "vote", (0.9, 0.1, 0.95), (1, 1, 1)),
+        StepScores("p", 1, "s", "vote", (0.8, None, 0.0), (1, 0, 1)),
+        StepScores("q", 0, "s", "vote", (), ()),
+    ]
     found = label_quality.quality(rows, truth)
     assert (found["steps"], found["coverage"]) == (6, 5 / 6)
     assert found["auroc"]["all"]["overall"] == 4 / 6  # .95 on a carried step beats both right ones
@@ -125,5 +146,3 @@ def test_quality_on_three_steps_by_hand():
     assert np.isnan(found["auroc"]["systematic"]["overall"])  # its only step abstained
     with pytest.raises(PrmError, match="2 steps, the truth 3"):
         label_quality.quality([StepScores("p", 0, "s", "vote", (0.9, 0.1), (1, 1))], truth)
-
-
