@@ -18,19 +18,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from prm.progress import progress
 from prm.records import Group, Problem, Sample, StepScores
 from prm.world import routes as world_routes
 from prm.world.facts import Fact
 from prm.world.story import read_answer, read_equations, tell
 
 KEY = "reask"
+CHUNK = 128  # routes asked at a time, so that the bar moves
 
 
 @dataclass(frozen=True)
 class Config:
     """samples: answers a route. fewest: a fact with fewer routes is left unjudged. max_tokens: of one answer."""
 
-    samples: int = 8
+    samples: int = 4
     fewest: int = 3
     max_tokens: int = 96
 
@@ -67,9 +69,11 @@ def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, flo
         return {fact: {} for fact in facts}
     sampling = replace(context.recipe.sampling, samples=config.samples, max_tokens=config.max_tokens)
     shares: dict[str, Counter] = {name: Counter() for name in mapped}
-    for sample in context.engine().sample(problems, sampling):
-        if (digit := _answer(sample)) is not None:
-            shares[sample.problem_id][mapped[sample.problem_id][1].answer_map(digit)] += 1
+    chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
+    for chunk in progress(chunks, what=f"re-asking {len(facts)} facts by {len(problems)} routes"):
+        for sample in context.engine().sample(chunk, sampling):
+            if (digit := _answer(sample)) is not None:
+                shares[sample.problem_id][mapped[sample.problem_id][1].answer_map(digit)] += 1
     return {fact: _pool([c for name, c in shares.items() if mapped[name][0] == fact]) for fact in facts}
 
 
