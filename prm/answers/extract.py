@@ -89,12 +89,10 @@ def _concluded(text: str) -> str:
 
 
 def _last_sentence(paragraph: str) -> str:
+    """The last sentence with a digit or formula in it; of several lines the last such line."""
     body = paragraph.strip()
-    cuts = [m.end() for m in _SENTENCE_END.finditer(body) if m.end() < len(body)]
-    for cut in reversed(cuts):
-        if re.search(r"\d|\\\(|\$", body[cut:]):
-            body = body[cut:]
-            break
+    said = max((m.start() for m in re.finditer(r"\d|\\\(|\$", body)), default=-1)
+    body = body[max((m.end() for m in _SENTENCE_END.finditer(body) if m.end() <= said), default=0) :]
     lines = [line for line in body.splitlines() if re.search(r"\d", line)]
     return lines[-1] if lines and "\\[" not in body and "$$" not in body else body
 
