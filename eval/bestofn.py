@@ -23,11 +23,11 @@ import numpy as np
 
 from eval import choices, metrics, published
 from eval.summary import clean, points
-from prm import answers, plugins
+from prm import answers, labelling, plugins
 from prm.errors import PrmError
-from prm.jsonl import read_rows, text_of
+from prm.jsonl import read_rows
 from prm.problems import id_of
-from prm.records import Group, Problem, Sample
+from prm.records import Group
 
 BESIDE = "prm_step_scores"
 
@@ -69,31 +69,6 @@ def signals(groups: Sequence[Group]) -> dict[str, choices.Scores]:
     }
 
 
-def read_pool(path: str, config: answers.Config) -> list[Group]:
-    """The pool's problems, samples cut by the default segmenter, answers read; an empty text is a reason."""
-    groups, segmenter = [], plugins.load("segmenters", "delimiter")
-    with answers.open_pool(config) as comparer:
-        for number, row in read_rows(path):
-            problem, samples = _pooled(row, f"{path} row {number}")
-            steps = tuple(segmenter.cut(sample, segmenter.Config()) for sample in samples)
-            groups.append(Group(problem, samples, steps, tuple(answers.read_answers(samples, config, comparer))))
-    return groups
-
-
-def _pooled(row: dict, where: str) -> tuple[Problem, tuple[Sample, ...]]:
-    text, drawn = text_of(row, ("problem", "question"), where), row.get("samples")
-    if (
-        not isinstance(drawn, list)
-        or not drawn
-        or not all(isinstance(s, dict) and isinstance(s.get("text"), str) for s in drawn)
-    ):
-        raise PrmError(f"{where}: 'samples' must be a list of {{\"text\": ...}}, with at least one")
-    id = id_of(row, "problem_id" if "problem_id" in row else None, "problem" if "problem" in row else "question", where)
-    return Problem(id, text), tuple(
-        Sample(id, i, s["text"], reason="" if s["text"].strip() else "empty") for i, s in enumerate(drawn)
-    )
-
-
 def references(path: str, id_column: str, gold_column: str | None) -> dict[str, str]:
     """Problem id (without an id column: the hash of the problem's text) -> gold answer."""
     found = {}
@@ -131,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     config = answers.Config(style=options.style)
     gold = references(options.references, options.id, options.gold)
-    groups = read_pool(options.pool, config)
+    groups = labelling.read_pool(options.pool, config)
     beside = Path(options.pool).parent / BESIDE
     others = published.load([*options.scores, *([beside] if beside.is_dir() else [])])
     found, rows = measure(groups, gold, {**signals(groups), **others}, config, options.reduce)

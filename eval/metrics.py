@@ -63,7 +63,7 @@ def brier(values_K, right_K) -> float:
 
 
 def first_error(values, threshold: float) -> int:
-    """Index of the first step believed at `threshold` or less; -1 if there is none. None (abstention) accuses nobody."""
+    """Index of the first step believed at `threshold` or less; -1 if there is none. None accuses nobody."""
     return next((i for i, value in enumerate(values) if value is not None and value <= threshold), -1)
 
 

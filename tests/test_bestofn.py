@@ -125,17 +125,6 @@ def pool(folder, with_ids: bool = True):
     return str(folder / "pool.jsonl")
 
 
-def test_a_pools_own_steps_are_left_alone_and_empty_texts_kept(tmp_path):
-    row = {"problem": "?", "samples": [{"text": "Long talk.\n\nThe answer is 4.", "steps": ["other"]}, {"text": " "}]}
-    (tmp_path / "pool.jsonl").write_text(json.dumps(row))
-    [group] = bestofn.read_pool(tmp_path / "pool.jsonl", answers.Config())
-    assert group.steps[0].cut(group.samples[0].text) == ["Long talk.\n\n", "The answer is 4."]
-    assert group.answers[0].text == "4" and (group.samples[1].reason, group.answers[1].cluster) == ("empty", -1)
-    (tmp_path / "pool.jsonl").write_text(json.dumps({"problem": "?", "samples": []}))
-    with pytest.raises(PrmError, match="row 1: 'samples' must be a list"):
-        bestofn.read_pool(tmp_path / "pool.jsonl", answers.Config())
-
-
 def last_line(capsys) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
