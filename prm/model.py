@@ -1,0 +1,251 @@
+"""The process reward model: saved, loaded, and asked for step scores.
+
+    prm = PRM.load("runs/demo/prm.prm-1a2b/model")
+    prm.score("2 + 3 * 4 = ?", ["3 * 4 = 12\\n", "2 + 12 = 15\\n"])      # [0.98, 0.03]
+
+A saved PRM is a folder: prm.json (config, version, the backbone's name and fingerprint), head.safetensors ("score.weight"),
+the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA; the backbone stays where it is) or backbone/
+(trained whole).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import prm as package
+from prm import config as configs
+from prm.encode import PROBLEM, Encoded, encode_many
+from prm.errors import PrmError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from prm.network import Network
+
+DTYPES = ("float32", "bfloat16")
+REASONS = {
+    "no_steps": "the list of steps is empty",
+    "empty_step": "a step is empty or has no token; drop it or join it to a neighbour",
+    "problem_too_long": "the problem leaves less than half of max_tokens for steps; shorten it or train with more",
+}
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """r: rank. alpha: the update is scaled by alpha / r. targets: "all-linear", a regular expression, or module names."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+
+    def __post_init__(self):
+        if self.r < 1:
+            raise ValueError(f"r: {self.r} is not positive; 8 to 64 are usual, `lora: null` trains the whole backbone")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: {self.dropout} is outside [0, 1); 0 is usual here")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a PRM is. backbone: "world", a folder or a hub id; any causal or encoder model of transformers.
+
+    max_tokens: of one row; longer solutions are read in several windows (encode.py). template: the text around the problem,
+    or "chat" for the tokenizer's own chat template. dtype: of the frozen backbone. attention: transformers' name, "sdpa",
+    "eager", "flash_attention_2", ...
+    """
+
+    backbone: str = "world"
+    lora: LoraConfig | None = field(default_factory=LoraConfig)
+    max_tokens: int = 1024
+    template: str = PROBLEM + "\n"
+    dtype: str = "float32"
+    attention: str = "sdpa"
+
+    def __post_init__(self):
+        if self.max_tokens < 8:
+            raise ValueError(f"max_tokens: {self.max_tokens} leaves no room for a problem and its steps; 256 to 4096 are usual")
+        if self.template != "chat" and self.template.count(PROBLEM) != 1:
+            raise ValueError(f"template: {self.template!r} must hold {PROBLEM} once, or be \"chat\"")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype: unknown {self.dtype!r}; choose one of {', '.join(DTYPES)}")
+
+
+def check(config: Config) -> None:
+    """PrmError for what would fail later: a missing or unsafe backbone, more tokens than it has positions. Loads nothing."""
+    from prm import models
+
+    models.check(config.backbone)
+    file = Path(models.resolve(config.backbone)) / "config.json"
+    facts = json.loads(file.read_text()) if file.is_file() else {}  # a hub model tells when it is loaded
+    _check_positions(config, facts.get("max_position_embeddings", facts.get("n_positions")))
+
+
+class PRM:
+    """A network, its tokenizer and its config. `PRM.create` starts one, `PRM.load` opens a saved one."""
+
+    def __init__(self, config: Config, network: Network, tokenizer: PreTrainedTokenizerBase, fingerprint: str):
+        self.config = config
+        self.network = network
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint
+
+    @classmethod
+    def create(cls, config: Config, device: str = "auto") -> PRM:
+        """An untrained PRM (0.5 everywhere) on the config's backbone; LoRA's factors come from torch's global seed."""
+        from prm import models
+
+        models.check(config.backbone)
+        path = models.resolve(config.backbone)
+        return cls._assemble(config, path, path, device)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "auto") -> PRM:
+        """A saved PRM, ready to score. device: "auto" takes CUDA where there is one."""
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        card = _card(folder)
+        config = configs.build(Config, card["config"], f"{folder}/prm.json: config")
+        prm = cls._assemble(config, _backbone_path(folder, config), folder, device)
+        if prm.fingerprint != card["backbone"]["fingerprint"] and config.lora:
+            raise PrmError(f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again")
+        prm.network.head.weight.data.copy_(load_file(folder / "head.safetensors")["score.weight"])
+        if config.lora:
+            _load_adapter(prm.network, load_file(folder / "adapter_model.safetensors"), folder)
+        prm.network.requires_grad_(False).eval()
+        return prm
+
+    @classmethod
+    def _assemble(cls, config: Config, backbone_path, tokenizer_path, device: str) -> PRM:
+        import torch
+        from transformers import AutoTokenizer
+
+        from prm import network as networks
+
+        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_path))
+        backbone = networks.open_backbone(str(backbone_path), config.dtype, config.attention)
+        _check_positions(config, networks.position_limit(backbone))
+        fingerprint = fingerprint_of(backbone_path, backbone.config)
+        network = networks.Network(networks.add_lora(backbone, config.lora) if config.lora else backbone)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(config, network.to(device), tokenizer, fingerprint)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the folder described above. Refuses weights that are not finite."""
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_finite(self.network)
+        backbone = self.network.backbone
+        if self.config.lora:
+            adapter = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(backbone).items()}
+            save_file(adapter, folder / "adapter_model.safetensors")
+            backbone.peft_config["default"].save_pretrained(str(folder))
+        else:
+            backbone.save_pretrained(folder / "backbone")
+        save_file({"score.weight": self.network.head.weight.detach().cpu()}, folder / "head.safetensors")
+        self.tokenizer.save_pretrained(str(folder))
+        card = {
+            "version": package.__version__,
+            "config": configs.plain(self.config),
+            "backbone": {"name": self.config.backbone, "fingerprint": self.fingerprint},
+        }
+        (folder / "prm.json").write_text(json.dumps(card, indent=2) + "\n")
+
+    def score(self, problem: str, steps: Sequence[str]) -> list[float]:
+        """The belief in [0, 1] that each step is right, given the problem and all the text shown before it.
+
+        Joined, the steps are the solution: keep their line breaks, as segmenters do.
+        """
+        return self.score_batch([(problem, steps)])[0]
+
+    def score_batch(
+        self, pairs: Iterable[tuple[str, Sequence[str]]], progress: Callable[[int], None] | None = None
+    ) -> list[list[float]]:
+        """`score` of many (problem, steps), in their order. progress: told how many more are done, batch by batch.
+
+        The same pair scores the same whatever stands beside it, to rounding (1e-5 in float32, 1e-2 in bfloat16).
+        """
+        pairs = list(pairs)
+        for problem, steps in pairs:
+            if isinstance(steps, str):
+                raise PrmError("steps: a list of texts is wanted, not one text; cut the solution into steps first")
+        encoded = encode_many(pairs, self.tokenizer, self.config)
+        for i, one in enumerate(encoded):
+            if one.reason:
+                raise PrmError(f"solution {i + 1} of {len(pairs)}: {REASONS[one.reason]}")
+        return self.score_encoded(encoded, progress)
+
+    def score_encoded(
+        self, encoded: Sequence[Encoded], progress: Callable[[int], None] | None = None
+    ) -> list[list[float]]:
+        """Scores of encoded solutions, longest first and several a batch; [] for one that was rejected."""
+        from prm.inference import score_windows
+
+        return score_windows(self, encoded, progress)
+
+
+def check_finite(network: Network) -> None:
+    """PrmError if a trained weight is NaN or infinite."""
+    for name, tensor in network.named_parameters():
+        if tensor.requires_grad and not tensor.isfinite().all():
+            raise PrmError(f"training diverged: {name} is not finite, nothing was saved; lower train.lr or raise train.warmup")
+
+
+def fingerprint_of(path: str | Path, hub_config=None) -> str:
+    """What tells weights from other weights: the commit of a hub model, else a hash of the folder's safetensors.
+
+    Big files are hashed by size and 256 blocks of 64 KiB spread over them, so a 7B backbone takes milliseconds.
+    """
+    import hashlib
+
+    if not Path(path).is_dir():
+        return str(getattr(hub_config, "_commit_hash", None))
+    digest = hashlib.sha256()
+    for file in sorted(Path(path).glob("*.safetensors")):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as stream:
+            for i in range(256):
+                stream.seek(i * size // 256)
+                digest.update(stream.read(65536))
+    return digest.hexdigest()[:16]
+
+
+def _card(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "prm.json").read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise PrmError(f"{folder}: no saved PRM here (no prm.json); give the folder that training wrote") from None
+    except ValueError as error:
+        raise PrmError(f"{folder}/prm.json: not JSON ({error}); the folder is damaged, train again") from None
+
+
+def _backbone_path(folder: Path, config: Config) -> str | Path:
+    from prm import models
+
+    if config.lora is None:
+        return folder / "backbone"
+    models.check(config.backbone)
+    return models.resolve(config.backbone)
+
+
+def _load_adapter(network: Network, state: dict, folder: Path) -> None:
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    if set(state) != set(get_peft_model_state_dict(network.backbone)):
+        raise PrmError(f"{folder}/adapter_model.safetensors: not the adapter that prm.json describes; train again")
+    set_peft_model_state_dict(network.backbone, state)
+
+
+def _check_positions(config: Config, limit: int | None) -> None:
+    if limit is not None and config.max_tokens > limit:
+        raise PrmError(f"prm.max_tokens: {config.max_tokens}, but {config.backbone!r} has {limit} positions; lower it to that")

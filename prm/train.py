@@ -1,0 +1,213 @@
+"""Training a PRM on labelled steps.
+
+    train(rows, model.Config(), train.Config(), "runs/demo/prm")
+
+`transformers.Trainer` with a plan, a collator and a loss of our own (trainer.py, loss.py). While it runs, checkpoints lie in
+`<folder>.checkpoints`; the same call after a kill goes on from the last one. The model is written beside the folder and
+renamed into place, so a folder that exists is complete. history.json in it holds the losses and what was left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prm import config as configs
+from prm import model as models
+from prm.encode import Window, encode_many
+from prm.errors import PrmError
+from prm.loss import Dynamic
+from prm.progress import progress, say
+from prm.records import Problem, Sample, Steps, StepScores
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+CHUNK = 4096  # solutions tokenised at once
+
+
+@dataclass(frozen=True)
+class Config:
+    """per_problem: train on the first so many solutions of each problem (null: all); labels may still come from more siblings.
+    batch: solutions an optimizer step, over all devices (a solution in several windows counts as many).
+
+    accumulate: micro-batches a device splits its part of a batch into; changes memory, not the result. lr, head_lr: peak
+    rates of the backbone's weights and of the head (null: the same). warmup: share of the steps. packed: several solutions a
+    row instead of padding, for causal backbones. dynamic: see loss.Dynamic. bf16: null takes it where the GPU has it.
+    save_every: optimizer steps between checkpoints.
+    """
+
+    per_problem: int | None = None
+    epochs: int = 1
+    batch: int = 64
+    accumulate: int = 1
+    lr: float = 2e-4
+    head_lr: float | None = None
+    weight_decay: float = 0.0
+    warmup: float = 0.05
+    schedule: str = "linear"
+    packed: bool = False
+    dynamic: Dynamic | None = None
+    bf16: bool | None = None
+    gradient_checkpointing: bool = False
+    save_every: int = 200
+
+    def __post_init__(self):
+        for name in ("epochs", "batch", "accumulate", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
+        if self.per_problem is not None and self.per_problem < 1:
+            raise ValueError(f"per_problem: {self.per_problem} is not positive; null trains on all solutions")
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate: {self.accumulate} does not divide batch {self.batch}; choose one that does")
+        for name in ("lr", "head_lr"):
+            if (rate := getattr(self, name)) is not None and rate <= 0:
+                raise ValueError(f"{name}: {rate} is not positive; 1e-4 to 1e-3 are usual with LoRA")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup: {self.warmup} is outside [0, 1); it is a share of the steps, 0.05 is usual")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule: unknown {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A window and the labels of the steps it scores. Abstentions carry value 0 and weight 0."""
+
+    window: Window
+    values: array
+    weights: array
+
+
+def train(
+    rows: Iterable[tuple[Problem, Sample, Steps, StepScores]],
+    prm_config: models.Config,
+    train_config: Config,
+    folder: str | Path,
+    seed: int = 0,
+    progress: Callable[..., Iterator] = progress,
+) -> None:
+    """Trains a PRM on labelled solutions and writes it to `folder`; the same inputs and seed give the same weights.
+
+    Raises PrmError where nothing can be learned (no label has weight), where the loss is no longer finite, or where
+    `folder` holds something else. A row that cannot be encoded is left out and counted in history.json by reason. progress: as `prm.progress.progress`.
+    """
+    from transformers import set_seed
+
+    folder = Path(folder)
+    _check_folder(folder)
+    set_seed(seed)
+    prm = models.PRM.create(prm_config)
+    items, counts = encode_rows(_first_of_each(rows, train_config.per_problem), prm.tokenizer, prm_config)
+    if not items:
+        raise PrmError(f"train: no step with a label to learn from ({_told(counts)}); look at the labels' coverage")
+    checkpoints = folder.with_name(folder.name + ".checkpoints")
+    run = _digest(items, prm_config, train_config, prm.fingerprint, seed)
+    if _made_by(folder) == run:
+        return  # an earlier call finished; only its caller was stopped before it knew
+    _claim(checkpoints, run)
+
+    from prm.trainer import fit
+
+    steps = fit(prm, items, train_config, checkpoints, seed, progress)
+    if steps is None:  # not the first of several processes: that one writes
+        return
+    _publish(prm, {"run": run, "counts": dict(counts), "steps": steps}, folder)
+    shutil.rmtree(checkpoints)
+    left_out = {name: n for name, n in counts.items() if n and name not in ("solutions", "windows", "labels")}
+    if left_out:
+        say(f"train: {counts['solutions']} solutions; of these {_told(left_out)}")
+
+
+def _first_of_each(rows: Iterable[tuple[Problem, Sample, Steps, StepScores]], limit: int | None) -> Iterator[tuple]:
+    """The first `limit` rows of each problem (samples are exchangeable, so any choice of them is as good)."""
+    taken: Counter = Counter()
+    for row in rows:
+        taken[row[0].id] += 1
+        if limit is None or taken[row[0].id] <= limit:
+            yield row
+
+
+def encode_rows(
+    rows: Iterable[tuple[Problem, Sample, Steps, StepScores]], tokenizer: PreTrainedTokenizerBase, config: models.Config
+) -> tuple[list[Item], Counter]:
+    """Items with at least one weight above 0, and counts of all that came and of what was left out, by reason."""
+    items: list[Item] = []
+    counts: Counter = Counter()
+    rows = iter(rows)
+    while chunk := list(itertools.islice(rows, CHUNK)):
+        pairs = [(problem.text, steps.cut(sample.text)) for problem, sample, steps, _ in chunk]
+        for (_, sample, steps, labels), one in zip(chunk, encode_many(pairs, tokenizer, config)):
+            if len(labels.values) != len(steps.ends):
+                where = f"{sample.problem_id}, sample {sample.index}"
+                raise ValueError(f"{where}: {len(labels.values)} labels for {len(steps.ends)} steps")
+            counts["solutions"] += 1
+            counts[one.reason or "steps_cut"] += 1 if one.reason else one.cut
+            kept = [item for item in (_item(window, labels) for window in one.windows) if any(item.weights)]
+            if one.windows and not kept:
+                counts["all_abstained"] += 1
+            counts["windows"] += len(kept)
+            counts["labels"] += sum(weight > 0 for item in kept for weight in item.weights)
+            items += kept
+    return items, counts
+
+
+def _item(window: Window, labels: StepScores) -> Item:
+    values = array("f", (labels.values[i] or 0.0 for i in window.steps))
+    return Item(window, values, array("f", (labels.weights[i] for i in window.steps)))
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "no rows"
+
+
+def _digest(items: list[Item], *parts) -> str:
+    """What a checkpoint belongs to: the labels, windows and settings of one run."""
+    digest = hashlib.sha256(json.dumps(configs.plain(parts)).encode())
+    for item in items:
+        digest.update(item.window.ids.tobytes() + item.values.tobytes() + item.weights.tobytes())
+        digest.update(repr(item.window.reads).encode())
+    return digest.hexdigest()
+
+
+def _claim(checkpoints: Path, digest: str) -> None:
+    """Keeps the checkpoints of an interrupted run of the same digest, removes those of any other."""
+    mark = checkpoints / "run"
+    if checkpoints.exists() and not (mark.is_file() and mark.read_text() == digest):
+        shutil.rmtree(checkpoints)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    mark.write_text(digest)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not (folder.is_dir() and ((folder / "prm.json").is_file() or not any(folder.iterdir()))):
+        raise PrmError(f"{folder}: holds something that is no PRM; give another folder, or empty this one")
+
+
+def _made_by(folder: Path) -> str | None:
+    history = folder / "history.json"
+    return json.loads(history.read_text()).get("run") if history.is_file() else None
+
+
+def _publish(prm: models.PRM, history: dict, folder: Path) -> None:
+    """Writes the model beside `folder` and renames it into place, over an earlier PRM if there is one."""
+    fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    prm.save(fresh)
+    (fresh / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+    if folder.exists():
+        old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
+        folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(folder)

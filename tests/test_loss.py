@@ -1,0 +1,130 @@
+"""The loss: soft labels and weights exact, and the same gradient however a batch is split, padded or packed."""
+
+import math
+
+import pytest
+import tiny
+import torch
+
+from prm import train as training
+from prm.collate import pack, pad
+from prm.errors import PrmError
+from prm.loss import Agreement, Dynamic, bce_sum
+from prm.model import PRM
+from prm.network import packing_gap
+from prm.progress import progress
+from prm.trainer import _check_packing, make_trainer
+
+
+@pytest.fixture(scope="module")
+def prm(tmp_path_factory):
+    """A PRM whose trainable weights are all random, so that every one of them has a gradient."""
+    torch.manual_seed(1)
+    made = PRM.create(tiny.config(tiny.backbone(tmp_path_factory.mktemp("llama"))), "cpu")
+    for parameter in made.network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return made
+
+
+def gradients(prm, items, tmp_path, **settings):
+    """The gradients with which the optimizer makes its first step, by name."""
+    from transformers import TrainerCallback
+
+    class Grab(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+            found.update({name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad})
+            control.should_training_stop = True
+
+    found = {}
+    before = {name: p.detach().clone() for name, p in prm.network.named_parameters()}
+    trainer = make_trainer(prm, items, training.Config(**settings), tmp_path, 0, progress)
+    trainer.args.max_grad_norm = 0  # clipping would hide a wrong scale
+    trainer.add_callback(Grab())
+    trainer.train()
+    prm.network.load_state_dict(before)
+    return found
+
+
+def expected(prm, items):
+    """The definition: all windows one by one, sum of w * BCE over sum of w."""
+    prm.network.zero_grad()
+    total, weight = 0.0, 0.0
+    for item in items:
+        logits = prm.network(**pad([item.window], 0))
+        p, y, w = torch.sigmoid(logits), torch.tensor(list(item.values)), torch.tensor(list(item.weights))
+        total = total - (w * (y * p.log() + (1 - y) * (1 - p).log())).sum()
+        weight += float(w.sum())
+    (total / weight).backward()
+    return {name: p.grad.clone() for name, p in prm.network.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_the_gradient_is_the_same_for_every_split(prm, tmp_path, accumulate, packed):
+    items, _ = training.encode_rows(tiny.rows(4, seed=3), prm.tokenizer, prm.config)
+    assert len({len(item.values) for item in items}) > 1, "solutions of unequal length"
+    want = expected(prm, items)
+    got = gradients(prm, items, tmp_path, batch=4, accumulate=accumulate, packed=packed)
+    assert want.keys() == got.keys()
+    for name in want:
+        torch.testing.assert_close(got[name], want[name], rtol=1e-4, atol=1e-6, msg=lambda m: f"{name}: {m}")
+
+
+def test_dynamic_weights_do_not_depend_on_the_split_either(prm, tmp_path):
+    items, _ = training.encode_rows(tiny.rows(4, seed=3), prm.tokenizer, prm.config)
+    dynamic = Dynamic(warmup=0.0, floor=0.1, cap=0.5)
+    whole = gradients(prm, items, tmp_path / "1", batch=4, accumulate=1, dynamic=dynamic)
+    split = gradients(prm, items, tmp_path / "4", batch=4, accumulate=4, dynamic=dynamic)
+    plain = gradients(prm, items, tmp_path / "0", batch=4, accumulate=1)
+    for name in whole:
+        torch.testing.assert_close(whole[name], split[name], rtol=1e-4, atol=1e-6)
+    assert any(not torch.allclose(whole[name], plain[name], rtol=1e-2) for name in whole), "and they do something"
+
+
+def test_soft_labels_are_kept_and_weight_zero_is_silence():
+    logits = torch.tensor([0.3, -2.0, 5.0], requires_grad=True)
+    bce_sum(logits, torch.tensor([0.9, 0.4, 0.0]), torch.tensor([1.0, 0.5, 0.0])).backward()
+    sigmoid = [1 / (1 + math.exp(-x)) for x in (0.3, -2.0)]
+    assert logits.grad.tolist() == pytest.approx([sigmoid[0] - 0.9, 0.5 * (sigmoid[1] - 0.4), 0.0], abs=1e-6)
+
+
+def test_sprm_hard_filter_is_a_setting():
+    hard = Agreement(Dynamic(warmup=0.0, floor=0.0, cap=1.0))
+    logits, values = torch.tensor([2.0, -2.0, 2.0, -2.0]), torch.tensor([0.9, 0.9, 0.1, 0.1])
+    assert hard.factors(logits, values, torch.ones(4), progress=0.0).tolist() == [1, 0, 0, 1]
+
+
+def test_the_cap_keeps_a_class_alive_and_the_log_says_what_was_lost():
+    """Every wrong step is contradicted: without a cap that class would be gone."""
+    agreement = Agreement(Dynamic(warmup=0.0, floor=0.0, cap=0.25))
+    logits, values = torch.full((4,), 3.0), torch.tensor([0.9, 0.9, 0.1, 0.1])
+    for _ in range(50):
+        factors = agreement.factors(logits, values, torch.ones(4), progress=0.5)
+        agreement.end_step()
+    assert factors.tolist() == pytest.approx([1, 1, 0.75, 0.75])
+    assert agreement.log() == pytest.approx({"down_wrong": 0.25, "down_right": 0.0})
+
+
+def test_warmup_leaves_all_weights_and_an_even_label_is_never_contradicted():
+    agreement = Agreement(Dynamic(warmup=0.2, floor=0.0, cap=1.0))
+    logits, values = torch.tensor([-1.0, -1.0]), torch.tensor([0.9, 0.5])
+    assert agreement.factors(logits, values, torch.ones(2), progress=0.1).tolist() == [1, 1]
+    assert agreement.factors(logits, values, torch.ones(2), progress=0.3).tolist() == [0, 1]
+
+
+def test_packed_rows_give_the_padded_logits(prm):
+    windows = [item.window for item in training.encode_rows(tiny.rows(9), prm.tokenizer, prm.config)[0]]
+    alone = torch.cat([prm.network(**pad([w], 0)) for w in windows])
+    for batch in (pad(windows, 0), pack(windows, 0, capacity=64), pack(windows, 0, capacity=None)):
+        torch.testing.assert_close(prm.network(**batch), alone, rtol=1e-4, atol=1e-5)
+    assert len(pack(windows, 0, 64)["input_ids"]) < len(windows), "rows are shared"
+
+
+@pytest.mark.parametrize("kind, sound", [("llama", True), ("gpt2", True), ("bert", False), ("roberta", False)])
+def test_packing_is_refused_where_solutions_would_see_each_other(tmp_path, kind, sound):
+    made = PRM.create(tiny.config(tiny.backbone(tmp_path / kind, kind)), "cpu")
+    assert (packing_gap(made.network) < 1e-4) == sound
+    if not sound:
+        with pytest.raises(PrmError, match="train.packed"):
+            _check_packing(made, training.Config(packed=True))

@@ -1,0 +1,162 @@
+"""The PRM, by example: scores, batches, saving, loading, and what it refuses."""
+
+import json
+import random
+import shutil
+
+import pytest
+import tiny
+import torch
+
+from prm import inference
+from prm.errors import PrmError
+from prm.model import PRM, Config, LoraConfig, check
+
+PROBLEM = "what is one ?"
+STEPS = ["so one then two .\n", "it makes right .\n", "wrong .\n"]
+
+
+def made(folder, kind="llama", **changes):
+    """A PRM that says something: its trainable weights are random."""
+    torch.manual_seed(1)
+    prm = PRM.create(tiny.config(tiny.backbone(folder / kind, kind, pad=False), **changes), "cpu")
+    for parameter in prm.network.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    return prm
+
+
+def test_an_untrained_prm_says_a_half(tmp_path):
+    prm = PRM.create(tiny.config(tiny.backbone(tmp_path)), "cpu")
+    assert prm.score(PROBLEM, STEPS) == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_scores_do_not_depend_on_the_batch(tmp_path, kind, monkeypatch):
+    prm = made(tmp_path, kind)
+    rng = random.Random(0)
+    pairs = [(PROBLEM, [rng.choice(STEPS) for _ in range(rng.randint(1, 20))]) for _ in range(30)]
+    assert max(len(e.windows) for e in map(lambda p: inference_windows(prm, p), pairs)) > 1, "some need several windows"
+    alone = [prm.score(*pair) for pair in pairs]
+    assert [len(scores) for scores in alone] == [len(steps) for _, steps in pairs]
+    for budget in (1, 200, 100_000):
+        monkeypatch.setitem(inference.BUDGET, "cpu", budget)
+        for scores, expected in zip(prm.score_batch(pairs), alone):
+            assert scores == pytest.approx(expected, abs=1e-5)
+    assert prm.score_batch(pairs[::-1])[::-1] == [pytest.approx(scores, abs=1e-5) for scores in alone]
+    assert prm.score_batch(pairs) == prm.score_batch(pairs), "and are the same each time"
+
+
+def inference_windows(prm, pair):
+    from prm.encode import encode
+
+    return encode(*pair, prm.tokenizer, prm.config)
+
+
+def test_a_causal_prm_judges_a_step_by_what_came_before(tmp_path):
+    prm = made(tmp_path)
+    assert prm.score(PROBLEM, STEPS)[:2] == pytest.approx(prm.score(PROBLEM, STEPS[:2]), abs=1e-6)
+    assert prm.score(PROBLEM, STEPS)[2] != pytest.approx(prm.score(PROBLEM, STEPS[2:])[0], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind, lora", [("llama", True), ("bert", True), ("gpt2", True), ("llama", False)])
+def test_what_is_saved_loads_to_the_same_scores(tmp_path, kind, lora):
+    prm = made(tmp_path, kind, **({} if lora else {"lora": None}))
+    prm.save(tmp_path / "saved")
+    loaded = PRM.load(tmp_path / "saved", "cpu")
+    assert loaded.score(PROBLEM, STEPS) == pytest.approx(prm.score(PROBLEM, STEPS), abs=1e-6)
+    assert loaded.config == prm.config
+    files = {path.name for path in (tmp_path / "saved").rglob("*") if path.is_file()}
+    assert files > {"prm.json", "head.safetensors", "tokenizer.json"}
+    assert not any(name.endswith((".bin", ".pt", ".pth", ".pkl")) for name in files)
+
+
+def test_a_prm_trained_whole_needs_its_backbone_no_more(tmp_path):
+    prm = made(tmp_path, lora=None)
+    prm.save(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "llama")
+    assert PRM.load(tmp_path / "saved", "cpu").score(PROBLEM, STEPS) == pytest.approx(prm.score(PROBLEM, STEPS))
+
+
+def test_the_head_has_the_name_that_others_load(tmp_path):
+    from safetensors.torch import load_file
+
+    made(tmp_path).save(tmp_path / "saved")
+    head = load_file(tmp_path / "saved" / "head.safetensors")
+    assert {name: tuple(tensor.shape) for name, tensor in head.items()} == {"score.weight": (1, 32)}
+
+
+def test_an_adapter_on_other_weights_is_refused(tmp_path):
+    prm = made(tmp_path)
+    prm.save(tmp_path / "saved")
+    prm.network.backbone.get_base_model().save_pretrained(tmp_path / "llama")  # LoRA's names: other bytes
+    with pytest.raises(PrmError, match="other weights"):
+        PRM.load(tmp_path / "saved", "cpu")
+
+
+def test_empty_input_is_an_error_not_a_score(tmp_path):
+    prm = made(tmp_path)
+    for steps, said in ([], "empty"), (["one .\n", ""], "a step is empty"), ("one .\n", "a list of texts"):
+        with pytest.raises(PrmError, match=said):
+            prm.score(PROBLEM, steps)
+    with pytest.raises(PrmError, match="solution 2 of 2: the problem leaves less"):
+        prm.score_batch([(PROBLEM, STEPS), ("what " * 100, STEPS)])
+    assert prm.score_batch([]) == []
+
+
+def test_folders_that_hold_no_prm(tmp_path):
+    with pytest.raises(PrmError, match="no saved PRM"):
+        PRM.load(tmp_path / "nowhere")
+    (tmp_path / "prm.json").write_text("{")
+    with pytest.raises(PrmError, match="not JSON"):
+        PRM.load(tmp_path)
+    made(tmp_path).save(tmp_path / "saved")
+    card = json.loads((tmp_path / "saved" / "prm.json").read_text())
+    (tmp_path / "saved" / "prm.json").write_text(json.dumps({**card, "config": {**card["config"], "lore": 1}}))
+    with pytest.raises(PrmError, match="did you mean 'lora'"):
+        PRM.load(tmp_path / "saved")
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    folder = tmp_path / "llama"
+    tiny.backbone(folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    for refuse in (check, PRM.create):
+        with pytest.raises(PrmError, match="safetensors"):
+            refuse(tiny.config(str(folder)))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
+def test_more_tokens_than_positions_are_refused(tmp_path, kind):
+    folder = tiny.backbone(tmp_path, kind, positions=48)
+    PRM.create(tiny.config(folder, max_tokens=48), "cpu").score(PROBLEM, ["one two .\n"] * 99)
+    with pytest.raises(PrmError, match="has 48 positions"):
+        PRM.create(tiny.config(folder, max_tokens=49), "cpu")
+    with pytest.raises(PrmError, match="positions"):
+        check(tiny.config(folder, max_tokens=51))
+
+
+def test_lora_targets(tmp_path):
+    folder = tiny.backbone(tmp_path)
+    prm = PRM.create(tiny.config(folder, lora=LoraConfig(r=2, targets=("q_proj",))), "cpu")
+    trained = {name for name, p in prm.network.named_parameters() if p.requires_grad}
+    assert len(trained) == 5 and all("q_proj" in name or name == "head.weight" for name in trained)
+    with pytest.raises(PrmError, match="prm.lora.targets"):
+        PRM.create(tiny.config(folder, lora=LoraConfig(targets=("nothing",))), "cpu")
+
+
+def test_a_bfloat16_backbone_has_a_float32_head(tmp_path):
+    prm = made(tmp_path, dtype="bfloat16")
+    assert prm.network.head.weight.dtype == torch.float32
+    assert prm.score(PROBLEM, STEPS) == pytest.approx(made(tmp_path).score(PROBLEM, STEPS), abs=0.05)
+
+
+def test_bad_values_name_the_key_and_the_remedy():
+    for values, said in (
+        ({"max_tokens": 4}, "max_tokens: 4 leaves no room"),
+        ({"dtype": "int8"}, "dtype: unknown 'int8'; choose one of float32, bfloat16"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Config(**values)
+    with pytest.raises(ValueError, match="r: 0 is not positive"):
+        LoraConfig(r=0)
