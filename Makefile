@@ -1,5 +1,5 @@
 # make setup   .venv with everything a run needs          make demo    the whole flow on the small world, and its table
-# make test    what tests need (real vLLM), then tests     make bench   throughput of this machine
+# make test    what tests need (real vLLM), then tests     make bench   training and sampling speed
 # PYTHON=/path/to/python3.12 picks the interpreter; otherwise one of python3.11 to 3.14 that works is taken.
 
 SHELL := /bin/bash
@@ -11,8 +11,8 @@ PYTHON ?= $(shell for v in 3.12 3.11 3.13 3.14 3; do python$$v -c '' 2>/dev/null
 BIN := .venv/bin
 , := ,
 CUDA := $(shell command -v nvidia-smi)
+# Pinned and first: an unpinned torch, wanted by another package, would bring the newest CUDA build.
 TORCH := torch==2.13.0
-TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 setup: .venv/.ready
 
@@ -24,7 +24,7 @@ test: .venv/.test-ready
 	$(BIN)/python -m pytest
 
 bench: .venv/.ready
-	$(BIN)/python -m eval.throughput
+	$(BIN)/python -m eval.bench_train
 
 clean:
 	rm -rf .venv build *.egg-info runs/demo
@@ -42,11 +42,7 @@ endef
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv || \
 	  { echo "make: this Python cannot make an environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing PyTorch ..."
-ifdef CUDA
 	$(call pip,pip install $(TORCH))
-else  # the CPU build is a tenth of the CUDA build's size: the usual sources may have it, PyTorch's own do
-	$(call pip,pip install $(TORCH)+cpu || pip install --index-url $(TORCH_CPU) $(TORCH)+cpu || pip install $(TORCH))
-endif
 	@echo "installing prm and what it needs ..."
 	$(call pip,pip install -e .)
 	@touch $@

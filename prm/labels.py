@@ -23,18 +23,20 @@ from dataclasses import dataclass
 from prm.errors import PrmError
 from prm.records import StepScores
 
+Label = tuple[float | None, float, str]  # value, weight, provenance
 DROPPED = "dropped "  # what a dropped step's provenance starts with
 
 
 @dataclass(frozen=True)
 class Config:
-    """steps: "all", or "last" (only the final step has a label: an outcome model's data). prefix: a step after a wrong one cannot be right, so
-    labels are running minima. gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest
+    """steps: "all", or "last" (only the final step has a label: an outcome model's data). after_error: what becomes of a step once an earlier
+    one is wrong: "own" (judged by its own evidence), "wrong" (cannot be right any more: running minimum), "drop" (says nothing: its weight
+    is multiplied by the earlier labels, the chance that none was wrong). gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest
     weight. clip: L, the largest log-odds one key may bring. min_weight: lighter labels are dropped (and counted).
     """
 
     steps: str = "all"
-    prefix: bool = False
+    after_error: str = "own"
     gate: float = 0.0
     cap: float = 1.0
     clip: float = 4.0
@@ -43,6 +45,8 @@ class Config:
     def __post_init__(self):
         if self.steps not in ("all", "last"):
             raise ValueError(f"steps: {self.steps!r} is neither all nor last; choose one")
+        if self.after_error not in AFTER_ERROR:
+            raise ValueError(f"after_error: {self.after_error!r} is unknown; choose one of {', '.join(AFTER_ERROR)}")
         for name in ("gate", "min_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside [0, 1]; choose a number inside")
@@ -58,8 +62,7 @@ def combine(signals: Mapping[str, StepScores], trust: Mapping[str, float], confi
     """
     first = _checked(signals, trust)
     rows = [_step({s: (row, trust[s]) for s, row in signals.items()}, i, config) for i in range(len(first.values))]
-    if config.prefix:
-        rows = _running_minimum(rows)
+    rows = AFTER_ERROR[config.after_error](rows)
     if config.steps == "last":
         rows = [(None, 0.0, "")] * (len(rows) - 1) + rows[-1:]
     rows = [_floor(row, config.min_weight) for row in rows]
@@ -92,7 +95,7 @@ def _checked(signals: Mapping[str, StepScores], trust: Mapping[str, float]) -> S
     return first
 
 
-def _step(signals: Mapping[str, tuple[StepScores, float]], i: int, config: Config) -> tuple[float | None, float, str]:
+def _step(signals: Mapping[str, tuple[StepScores, float]], i: int, config: Config) -> Label:
     witnesses = defaultdict(list)
     said = []
     for name, (row, trust) in signals.items():
@@ -122,7 +125,7 @@ def _logit(value: float) -> float:
     return math.log(value / (1 - value))
 
 
-def _running_minimum(rows: list[tuple[float | None, float, str]]) -> list[tuple[float | None, float, str]]:
+def _running_minimum(rows: list[Label]) -> list[Label]:
     """A step that is lowered takes the weight and the provenance of the step that lowers it."""
     lowest, capped = None, []
     for row in rows:
@@ -132,7 +135,19 @@ def _running_minimum(rows: list[tuple[float | None, float, str]]) -> list[tuple[
     return capped
 
 
-def _floor(row: tuple[float | None, float, str], min_weight: float) -> tuple[float | None, float, str]:
+def _fading(rows: list[Label]) -> list[Label]:
+    """A step weighs as much as it is likely that nothing before it was wrong."""
+    unspoilt, faded = 1.0, []
+    for value, weight, said in rows:
+        faded.append((value, weight * unspoilt, said))
+        unspoilt *= 1.0 if value is None else value
+    return faded
+
+
+AFTER_ERROR = {"own": lambda rows: rows, "wrong": _running_minimum, "drop": _fading}
+
+
+def _floor(row: Label, min_weight: float) -> Label:
     value, weight, said = row
     if value is None or (weight >= min_weight and weight > 0):
         return row

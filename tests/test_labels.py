@@ -62,9 +62,15 @@ def test_last_labels_only_the_final_step():
     assert row.values == pytest.approx((None, 0.8)) and row.weights == (0.0, 1.0)
 
 
-def test_prefix_makes_running_minima_and_keeps_abstentions():
-    row = one(says([0.9, 0.2, None, 0.8], [1, 0.5, 0, 1]), prefix=True)
+def test_after_an_error_wrong_makes_running_minima_and_keeps_abstentions():
+    row = one(says([0.9, 0.2, None, 0.8], [1, 0.5, 0, 1]), after_error="wrong")
     assert row.values[1] == row.values[3] and row.values[2] is None and row.weights == (1, 0.5, 0, 0.5)
+
+
+def test_after_an_error_drop_weighs_a_step_by_the_chance_that_nothing_before_was_wrong():
+    row = one(says([0.9, 0.2, None, 0.8], [1, 1, 0, 1]), after_error="drop")
+    assert row.values == one(says([0.9, 0.2, None, 0.8], [1, 1, 0, 1])).values
+    assert row.weights == pytest.approx((1, 0.9, 0, 0.9 * 0.2))
 
 
 def test_cap_and_provenance():
