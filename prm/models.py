@@ -1,7 +1,7 @@
 """Where a model's files are, and whether they can be used, told before anything is loaded.
 
-A model is "world" (the small policy that ships with the package), a folder, or a hub id. A folder holds config.json, the
-tokenizer's files and *.safetensors: pickled weights run code when they are read, so they are refused.
+A model is "world" (the small policy that ships with the package), a folder, or a hub id. A folder holds config.json,
+the tokenizer's files and *.safetensors: pickled weights run code when they are read, so they are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ _INDEX = "model.safetensors.index.json"
 
 
 def resolve(model: str) -> str:
-    """What from_pretrained takes: the packaged policy's folder for "world", an existing folder as it is, else the hub id."""
+    """What from_pretrained takes: the packaged policy's folder for "world", an existing folder as it is, else the hub
+    id."""
     if model == WORLD:
         return str(Path(__file__).parent / "world" / "policy")
     return os.path.expanduser(model) if _is_path(model) else model
@@ -76,8 +77,8 @@ def _check_weights(folder: Path) -> None:
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if not pickles:
         raise PrmError(f"model {folder}: no *.safetensors; save the weights there with save_pretrained")
-    raise PrmError(f"model {folder}: only pickled weights ({pickles[0]}), which run code when read; where you trust them, "
-                   f"convert: python -c \"from transformers import AutoModelForCausalLM as M; "
+    raise PrmError(f"model {folder}: only pickled weights ({pickles[0]}), which run code when read; where you trust "
+                   f"them, convert: python -c \"from transformers import AutoModelForCausalLM as M; "
                    f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\"")
 
 

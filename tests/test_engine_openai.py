@@ -1,4 +1,5 @@
-"""The HTTP engine against a small server that says what a test wants: retries, refusals, replies that are no replies."""
+"""The HTTP engine against a small server that says what a test wants: retries, refusals, replies that are no
+replies."""
 
 import json
 import os
@@ -28,7 +29,8 @@ def reply(text="It is 2", finish="stop", **more):
 
 @contextmanager
 def serve(answer, models=("tiny",)):
-    """A server on loopback. answer(body, nth request) -> (status, JSON or raw text); yields (base_url, the bodies asked)."""
+    """A server on loopback. answer(body, nth request) -> (status, JSON or raw text); yields (base_url, the bodies
+    asked)."""
     asked, lock = [], threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -71,9 +73,11 @@ def sample(url, problems=PROBLEMS, sampling=Sampling(samples=2, max_tokens=8), *
 
 def test_completions_keep_ids_logprobs_and_finish():
     known = {"token_ids": [4, 5], "logprobs": {"token_logprobs": [-0.5, -1.5]}}
-    with serve(lambda body, n: reply(finish="length" if body["prompt"].endswith("2 + 2?") else "stop", **known)) as (url, asked):
+    ends = {"Q: 1 + 1?": "stop", "Q: 2 + 2?": "length"}
+    with serve(lambda body, n: reply(finish=ends[body["prompt"]], **known)) as (url, asked):
         rows = sample(url, template="Q: {problem}")
-    assert [(r.problem_id, r.index, r.reason) for r in rows] == [("a", 0, ""), ("a", 1, ""), ("b", 0, "cut_off"), ("b", 1, "cut_off")]
+    assert [(r.problem_id, r.index) for r in rows] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert [r.reason for r in rows] == ["", "", "cut_off", "cut_off"]
     assert rows[0].token_ids == (4, 5) and rows[0].logprobs == (-0.5, -1.5)
     assert {body["prompt"] for body in asked} == {"Q: 1 + 1?", "Q: 2 + 2?"}
     assert len({body["seed"] for body in asked}) == 4 and all(body["return_token_ids"] for body in asked)
@@ -89,7 +93,8 @@ def test_chat_with_the_standards_keys_only(monkeypatch):
     monkeypatch.setenv("SOME_KEY", "secret")
     said = {"message": {"content": "It is 2"}, "finish_reason": "stop", "logprobs": {"content": [{"logprob": -0.25}]}}
     with serve(lambda body, n: (200, {"choices": [said]})) as (url, asked):
-        row = sample(url, chat=True, server="openai", api_key_env="SOME_KEY", sampling=Sampling(samples=1, stop=("\n",)))[0]
+        sampling = Sampling(samples=1, stop=("\n",))
+        row = sample(url, sampling=sampling, chat=True, server="openai", api_key_env="SOME_KEY")[0]
     assert (row.text, row.logprobs, row.token_ids) == ("It is 2", (-0.25,), ())
     assert asked[0]["path"] == "/v1/chat/completions" and asked[0]["key"] == "Bearer secret"
     assert asked[0]["messages"][0]["content"] in ("1 + 1?", "2 + 2?")
@@ -107,7 +112,8 @@ def test_passing_trouble_is_asked_again():
     ((500, "no memory"), "error: HTTP 500 no memory, 3 times", 3),
     ((200, {"choices": []}), "error: malformed reply (IndexError: list index out of range), 3 times", 3),
     (reply(text=None), "error: malformed reply (ValueError: finish_reason 'stop', text NoneType), 3 times", 3),
-    (reply(finish="content_filter"), "error: malformed reply (ValueError: finish_reason 'content_filter', text str), 3 times", 3),
+    (reply(finish="content_filter"),
+     "error: malformed reply (ValueError: finish_reason 'content_filter', text str), 3 times", 3),
     (reply(token_ids=[1], logprobs={"token_logprobs": []}), "", 1),
     (reply(token_ids=[1], logprobs={"token_logprobs": [-1, -2]}),
      "error: malformed reply (ValueError: 1 token ids but 2 log-probabilities), 3 times", 3),
@@ -163,8 +169,9 @@ def served(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", make(tmp_path_factory.mktemp("model")),
-               "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+               "--model", make(tmp_path_factory.mktemp("model")), "--served-model-name", "tiny",
+               "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
                "--enforce-eager", "--max-num-seqs", "16"]
     with open(log, "w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True,
@@ -189,7 +196,8 @@ def _wait(server, port, log, seconds):
 
 
 def test_a_real_vllm_server(served):
-    problems = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20), Problem("next", "12 + 35 = 47\nSo")]
+    problems = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20),
+                Problem("next", "12 + 35 = 47\nSo")]
     sampling = Sampling(samples=4, max_tokens=24, seed=3)
     rows = sample(served, problems, sampling)
     assert [(r.problem_id, r.index) for r in rows] == [(p.id, i) for p in problems for i in range(4)]

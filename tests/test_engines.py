@@ -12,7 +12,8 @@ from prm.engines import Sampling, _common, transformers
 from prm.errors import PrmError
 from prm.records import Problem
 
-PROBLEMS = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20), Problem("next", "12 + 35 = 47\nSo")]
+PROBLEMS = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20),
+            Problem("next", "12 + 35 = 47\nSo")]
 SAMPLING = Sampling(samples=6, max_tokens=24, seed=3)
 
 
@@ -95,7 +96,8 @@ def test_logprobs_are_the_models_own_whatever_the_temperature(engine):
 def test_the_same_again_and_other_seeds_differ(engine):
     rows = engine.sample(PROBLEMS, SAMPLING)
     assert engine.sample(PROBLEMS, SAMPLING) == rows
-    assert [r.token_ids for r in engine.sample(PROBLEMS, Sampling(samples=6, max_tokens=24, seed=4))] != [r.token_ids for r in rows]
+    other = engine.sample(PROBLEMS, Sampling(samples=6, max_tokens=24, seed=4))
+    assert [r.token_ids for r in other] != [r.token_ids for r in rows]
 
 
 def test_a_sample_does_not_depend_on_its_batch(engine):
@@ -111,12 +113,13 @@ def test_a_sample_does_not_depend_on_its_batch(engine):
 def test_greedy_is_the_most_probable_token(engine):
     rows = engine.sample(PROBLEMS[:1], Sampling(samples=2, max_tokens=8, temperature=0))
     ids = engine.tokenizer("Ann has", return_tensors="pt")
-    want = engine.model.generate(**ids, max_new_tokens=8, do_sample=False, pad_token_id=0)[0, ids["input_ids"].shape[1]:]
-    assert rows[0].token_ids == rows[1].token_ids == tuple(want.tolist())
+    want = engine.model.generate(**ids, max_new_tokens=8, do_sample=False, pad_token_id=0)[0].tolist()
+    assert rows[0].token_ids == rows[1].token_ids == tuple(want[ids["input_ids"].shape[1]:])
 
 
 def test_draws_follow_the_distribution():
-    """Points spread evenly over [0, 1) hit each token as often as it is probable; top_p drops the tail, not the last to fit."""
+    """Points spread evenly over [0, 1) hit each token as often as it is probable; top_p keeps the token that reaches
+    it."""
     import torch
 
     from prm.engines._decode import choose
@@ -144,7 +147,8 @@ def test_stop_texts_end_a_sample_and_are_not_in_it(engine):
 
 
 def test_an_empty_completion_and_an_empty_prompt(engine):
-    rows = engine.sample([Problem("a", "Ann has"), Problem("none", "")], Sampling(samples=200, max_tokens=2, temperature=9.0))
+    sampling = Sampling(samples=200, max_tokens=2, temperature=9.0)
+    rows = engine.sample([Problem("a", "Ann has"), Problem("none", "")], sampling)
     at_once = [r for r in rows[:200] if r.token_ids[0] in engine.eos]
     assert at_once and all((r.text, r.finish, r.reason, len(r.logprobs)) == ("", "stop", "empty", 1) for r in at_once)
     assert {r.reason for r in rows[200:]} == {"empty_prompt"}

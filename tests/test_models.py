@@ -41,7 +41,8 @@ def test_good_models_pass(tmp_path):
     ([], "no config.json; give the folder that save_pretrained wrote"),
     (["adapter_config.json"], "no config.json; this is a LoRA adapter: merge it"),
     (["config.json", "tokenizer.json"], r"no \*.safetensors"),
-    (["config.json", "tokenizer.json", "pytorch_model.bin"], r"only pickled weights \(pytorch_model.bin\).*convert: python -c"),
+    (["config.json", "tokenizer.json", "pytorch_model.bin"],
+     r"only pickled weights \(pytorch_model.bin\).*convert: python -c"),
     (["config.json", "tokenizer.json", "weights.pt"], r"only pickled weights \(weights.pt\)"),
     (["config.json", "model.safetensors"], "no tokenizer .*tokenizer.save_pretrained"),
 ])
@@ -52,7 +53,8 @@ def test_what_a_folder_lacks(tmp_path, files, message):
 
 def test_a_shard_that_is_missing(tmp_path):
     path = folder(tmp_path / "model", "config.json", "tokenizer.json", "a.safetensors")
-    (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}))
+    index = {"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}
+    (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(PrmError, match="b.safetensors is named in .*but missing"):
         models.check(path)
 

@@ -1,4 +1,5 @@
-"""A model folder made on the spot: a Qwen2 of random weights that transformers and vLLM both take, and a small tokenizer."""
+"""A model folder made on the spot: a Qwen2 of random weights that transformers and vLLM both take, and a small
+tokenizer."""
 
 import os
 
@@ -9,8 +10,8 @@ TEXT = "Ann has 12 apples and buys 35 more. How many now?\n12 + 35 = 47\nSo Ann 
 
 
 def make(folder, **shape) -> str:
-    """Writes the model; its tokenizer has no pad token, and its generation config ends a text at any of a few tokens, as
-    chat models do."""
+    """Writes the model; its tokenizer has no pad token, and its generation config ends a text at any of a few tokens,
+    as chat models do."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM

@@ -29,15 +29,16 @@ def encode(tokenizer, problems: Sequence[Problem], template: str, chat: bool) ->
     if not chat:
         return tokenizer(texts, add_special_tokens=True)["input_ids"]
     if not getattr(tokenizer, "chat_template", None):
-        raise PrmError("engine.chat: the model's tokenizer has no chat template; set chat: false and write the template out")
+        raise PrmError("engine.chat: the model's tokenizer has no chat template; set chat: false and write "
+                       "the template out")
     texts = [tokenizer.apply_chat_template([{"role": "user", "content": t}], tokenize=False, add_generation_prompt=True)
              for t in texts]
     return tokenizer(texts, add_special_tokens=False)["input_ids"]  # the chat template has put them in
 
 
 def refusal(prompt_ids: Sequence[int], sampling: Sampling, context: int | None) -> str:
-    """Why this prompt cannot be sampled, or "". The whole of max_tokens must fit behind it: a budget cut short in silence
-    would make the longest problems' samples look cut off.
+    """Why this prompt cannot be sampled, or "". The whole of max_tokens must fit behind it: a budget cut short in
+    silence would make the longest problems' samples look cut off.
 
     context: tokens that the model can hold, prompt and completion together; None if it does not say.
     """
@@ -52,14 +53,21 @@ def refused(problem: Problem, sampling: Sampling, reason: str) -> list[Sample]:
     return [Sample(problem.id, i, "", finish="", reason=reason) for i in range(sampling.samples)]
 
 
-def row(problem: Problem, index: int, text: str, token_ids: Sequence[int], logprobs: Sequence[float], finish: str) -> Sample:
+def row(problem: Problem, index: int, text: str, token_ids: Sequence[int], logprobs: Sequence[float],
+        finish: str) -> Sample:
     """A drawn sample; "empty" when it has no text but white space, "cut_off" when it ran into max_tokens."""
     reason = "empty" if not text.strip() else "cut_off" if finish == "length" else ""
     return Sample(problem.id, index, text, tuple(token_ids), tuple(logprobs), finish, reason)
 
 
+def first_line(error: Exception) -> str:
+    """What a library's error says, without the paragraphs that follow."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def row_seed(seed: int, problem_id: str, index: int) -> int:
-    """A seed of 53 bits for one sample, whatever else is drawn beside it: a resumed run draws what the first would have.
+    """A seed of 53 bits for one sample, whatever else is drawn beside it: a resumed run draws what the first would
+    have.
 
     53, so that servers that read JSON numbers as doubles get it whole.
     """

@@ -1,4 +1,5 @@
-"""Decoding loop of the transformers engine. Shapes: R rows in flight, N rows in all, V vocabulary, T new tokens, P prompt."""
+"""Decoding loop of the transformers engine. Shapes: R rows in flight, N in all, V vocabulary, T new tokens, P
+prompt."""
 
 from __future__ import annotations
 
@@ -16,10 +17,11 @@ _LEAVE = 8  # rows leave when an eighth of the batch has ended: sooner would cop
 @torch.inference_mode()
 def decode(model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling,
            eos: Sequence[int]) -> list[tuple[str, list[int], list[float], str]]:
-    """One completion a prompt: (text, token ids with the end token, log-probabilities in nats at temperature 1, finish).
+    """One completion a prompt: (text, token ids with the end token, log-probabilities in nats at temperature 1,
+    finish).
 
-    Equal prompts share one prefill. A row ends with a token of `eos` or when its text holds one of sampling.stop; the text
-    goes up to there, token ids and log-probabilities keep what was drawn. Raises PrmError if the model gives NaN.
+    Equal prompts share one prefill. A row ends with a token of `eos` or when its text holds one of sampling.stop; the
+    text goes up to there, token ids and log-probabilities keep what was drawn. Raises PrmError if the model gives NaN.
     """
     device = model.device
     total, steps = len(prompts), sampling.max_tokens
@@ -55,7 +57,7 @@ def decode(model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[i
         logits = model(input_ids=token_R[:, None], attention_mask=seen, position_ids=position[:, None],
                        past_key_values=cache, use_cache=True).logits[:, -1]
     if bool(logprob_NT.isnan().any()):
-        raise PrmError("engine.dtype: the model's log-probabilities are NaN; use bfloat16 or float32, or check its weights")
+        raise PrmError("engine.dtype: the model's log-probabilities are NaN; use float32, or check its weights")
     completions = [row[:n] for row, n in zip(token_NT.tolist(), length_N.tolist())]
     texts = _texts(tokenizer, prompts, completions, set(eos), sampling.stop)
     logprobs = [row[:len(ids)] for row, ids in zip(logprob_NT.tolist(), completions)]
@@ -64,8 +66,8 @@ def decode(model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[i
 
 
 def choose(logits_RV: torch.Tensor, uniform_R: torch.Tensor, temperature: float, top_p: float):
-    """(token_R, logprob_R): the token at point `uniform` of each row's cumulative distribution after temperature and top_p,
-    and its log-probability before them."""
+    """(token_R, logprob_R): the token at point `uniform` of each row's cumulative distribution after temperature and
+    top_p, and its log-probability before them."""
     logprob_RV = logits_RV.float().log_softmax(-1)
     if temperature == 0:
         token_R = logprob_RV.argmax(-1)
@@ -95,7 +97,7 @@ def _prefill(model, prompts: Sequence[Sequence[int]]):
     place: dict[tuple[int, ...], int] = {}
     which = [place.setdefault(tuple(p), len(place)) for p in prompts]
     width = max(map(len, place))
-    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in place], device=model.device)  # any id does: it is masked
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in place], device=model.device)  # 0 is masked
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in place], device=model.device)
     position = (mask.cumsum(1) - 1).clamp_(min=0)
     out = model(input_ids=ids, attention_mask=mask, position_ids=position, use_cache=True, logits_to_keep=1)

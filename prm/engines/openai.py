@@ -1,8 +1,8 @@
 """Sampling from any server with OpenAI's HTTP interface: /completions, or /chat/completions with `chat`.
 
-One request a sample, each with its own seed; samples repeat as far as the server honours seeds. A request that fails is asked
-again, then becomes a row with the reason "error: ..."; a server that is gone, or that refuses the key or the model, ends the
-run with PrmError, and the same command goes on from there.
+One request a sample, each with its own seed; samples repeat as far as the server honours seeds. A request that fails is
+asked again, then becomes a row with the reason "error: ..."; a server that is gone, or that refuses the key or the
+model, ends the run with PrmError, and the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _LONGEST_WAIT = 60.0
 class Config:
     """base_url: with its /v1. model: the name it is served under; "" takes the one that the server has.
 
-    server: "vllm" also asks for token ids and switches off the sampling defaults of the model's folder; "openai" sends the
-    standard's keys only. api_key_env: the environment variable that holds the key, "" for none. timeout, backoff: seconds;
-    the wait before a retry doubles each time.
+    server: "vllm" also asks for token ids and switches off the sampling defaults of the model's folder; "openai" sends
+    the standard's keys only. api_key_env: the environment variable that holds the key, "" for none. timeout, backoff:
+    seconds; the wait before a retry doubles each time.
     """
 
     base_url: str = "http://localhost:8000/v1"
@@ -70,8 +70,9 @@ def open_engine(config: Config) -> OpenAIEngine:
     check(config)
     headers = {"Authorization": f"Bearer {os.environ[config.api_key_env]}"} if config.api_key_env else {}
     limits = httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
-    client = httpx.Client(base_url=config.base_url.rstrip("/") + "/", headers=headers, timeout=config.timeout, limits=limits,
-                          trust_env=not _is_local(config.base_url))  # a proxy does not know this machine's localhost
+    # A proxy does not know this machine's localhost.
+    client = httpx.Client(base_url=config.base_url.rstrip("/") + "/", headers=headers, timeout=config.timeout,
+                          limits=limits, trust_env=not _is_local(config.base_url))
     try:
         return OpenAIEngine(config, client, _served(config, client))
     except BaseException:
@@ -86,7 +87,7 @@ class OpenAIEngine:
     def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
         pool = ThreadPoolExecutor(self.config.concurrency)
         try:
-            asked = [pool.submit(self._sample, p, index, sampling) for p in problems for index in range(sampling.samples)]
+            asked = [pool.submit(self._sample, p, i, sampling) for p in problems for i in range(sampling.samples)]
             return [answer.result() for answer in asked]
         finally:
             pool.shutdown(cancel_futures=True)
@@ -116,7 +117,8 @@ class OpenAIEngine:
         return "completions", body | {"prompt": prompt, "logprobs": 1}
 
     def _ask(self, path: str, body: dict) -> tuple:
-        """(text, token ids, log-probabilities, finish). Raises _Refused once there is no more hope, PrmError if for all."""
+        """(text, token ids, log-probabilities, finish). Raises _Refused when this request is hopeless, PrmError when
+        all are."""
         import httpx
 
         for attempt in range(self.config.retries + 1):
@@ -127,16 +129,16 @@ class OpenAIEngine:
                     return _completion(response.json())
                 problem = _told(response)
                 if response.status_code in (401, 403, 404):
-                    raise PrmError(f"engine.base_url: {self.client.base_url} refuses all requests ({_about(response)}); "
-                                   "check engine.api_key_env, engine.model and engine.chat")
+                    raise PrmError(f"engine.base_url: {self.client.base_url} refuses all requests "
+                                   f"({_about(response)}); check engine.api_key_env, engine.model and engine.chat")
                 if response.status_code not in _AGAIN and response.status_code < 500:
                     raise _Refused(problem)  # asked again it would say the same
                 wait = _retry_after(response, wait)
             except httpx.TransportError as error:
                 problem, gone = f"{type(error).__name__}: {error}", isinstance(error, httpx.ConnectError)
                 if gone and attempt == self.config.retries:
-                    raise PrmError(f"engine.base_url: no server at {self.client.base_url} any more ({error}); start it and "
-                                   "run the same command again, it goes on") from error
+                    raise PrmError(f"engine.base_url: no server at {self.client.base_url} any more ({error}); start it "
+                                   "and run the same command again, it goes on") from error
             except (ValueError, KeyError, IndexError, TypeError) as error:  # not JSON, or not the interface's shape
                 problem = f"malformed reply ({type(error).__name__}: {error})"
             if attempt < self.config.retries:
@@ -180,12 +182,13 @@ def _served(config: Config, client) -> str:
         return config.model  # a server without a list of models is taken at the user's word
     if not config.model and len(names) == 1:
         return names[0]
-    raise PrmError(f"engine.model: '{config.model}' is not what {config.base_url} serves ({', '.join(names[:8]) or 'it lists none'}); "
+    listed = ", ".join(names[:8]) or "it lists none"
+    raise PrmError(f"engine.model: '{config.model}' is not what {config.base_url} serves ({listed}); "
                    "name one of its models")
 
 
 def _told(response) -> str:
-    """The server's own words, on one line. """
+    """The server's own words, on one line."""
     return f"HTTP {response.status_code} {' '.join(response.text.split())[:200]}".strip()
 
 

@@ -1,7 +1,7 @@
 """Samples that a user already has, read from a file instead of drawn.
 
-Nothing is generated: of the sampling settings only `samples` counts. Columns that the config does not name, answers above
-all, are never looked at.
+Nothing is generated: of the sampling settings only `samples` counts. Columns that the config does not name, answers
+above all, are never looked at.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SOURCES = {".jsonl": "jsonl", ".gz": "jsonl", ".parquet": "parquet"}
 class Columns:
     """What the file calls things.
 
-    id: the problem's id; null matches by the problem's text. samples: the column with a problem's list of samples, each a
-    text or a mapping; null where every row is one sample. The rest is looked up in a sample: text, and where the file has
-    them token_ids, logprobs (one number a token, in nats) and finish ("stop" or "length").
+    id: the problem's id; null matches by the problem's text. samples: the column with a problem's list of samples, each
+    a text or a mapping; null where every row is one sample. The rest is looked up in a sample: text, and where the file
+    has them token_ids, logprobs (one number a token, in nats) and finish ("stop" or "length").
     """
 
     id: str | None = None
@@ -45,7 +45,7 @@ class Config:
     columns: Columns = field(default_factory=Columns)
 
     def __post_init__(self):
-        if Path(self.path).suffix not in _SOURCES or (self.path.endswith(".gz") and not self.path.endswith(".jsonl.gz")):
+        if not self.path.endswith((".jsonl", ".jsonl.gz", ".parquet")):
             raise ValueError(f"path: '{self.path}' must end in .jsonl, .jsonl.gz or .parquet")
 
 
@@ -65,8 +65,8 @@ def open_engine(config: Config) -> ReplayEngine:
 
 
 class ReplayEngine:
-    """A problem's first samples in the file's order. Where the file has fewer than asked for, the rest are rows with the
-    reason "missing"."""
+    """A problem's first samples in the file's order. Where the file has fewer than asked for, the rest are rows with
+    the reason "missing"."""
 
     def __init__(self, config: Config, found: Mapping[str, list[tuple]]):
         self.config, self.found = config, found
@@ -75,8 +75,8 @@ class ReplayEngine:
         keys = [self._key(p) for p in problems]
         if problems and not any(key in self.found for key in keys):
             by = f"the id '{problems[0].id}'" if self.config.columns.id else f"the text '{problems[0].text[:60]}'"
-            raise PrmError(f"{self.config.path}: holds samples for none of {len(problems)} problems, the first with {by}; "
-                           f"check engine.columns.{'id' if self.config.columns.id else 'problem'}")
+            raise PrmError(f"{self.config.path}: holds samples for none of {len(problems)} problems, the first with "
+                           f"{by}; check engine.columns.{'id' if self.config.columns.id else 'problem'}")
         rows = []
         for problem, key in zip(problems, keys):
             drawn = self.found.get(key, [])[:sampling.samples]
@@ -112,7 +112,8 @@ def _sample(row: Mapping[str, Any], columns: Columns, where: str) -> tuple:
     token_ids = _numbers(row, columns.token_ids, int, where)
     logprobs = _numbers(row, columns.logprobs, float, where)
     if token_ids and logprobs and len(token_ids) != len(logprobs):
-        raise PrmError(f"{where}: {len(token_ids)} {columns.token_ids} but {len(logprobs)} {columns.logprobs}; give one a token")
+        raise PrmError(f"{where}: {len(token_ids)} {columns.token_ids} but {len(logprobs)} {columns.logprobs}; "
+                       "give one a token")
     finish = "stop" if columns.finish is None else _get(row, columns.finish, str, where)
     if finish not in ("stop", "length"):
         raise PrmError(f"{where}: {columns.finish} is '{finish}'; it must be 'stop' or 'length'")
@@ -135,5 +136,6 @@ def _get(row: Mapping[str, Any], column: str, kind: type, where: str) -> Any:
     if column not in row:
         raise PrmError(f"{where}: no '{column}'; the row's keys are: {', '.join(map(str, row)) or 'none'}")
     if not isinstance(row[column], kind):
-        raise PrmError(f"{where}: '{column}' must be {'a list' if kind is list else 'a string'}, not {type(row[column]).__name__}")
+        wanted = "a list" if kind is list else "a string"
+        raise PrmError(f"{where}: '{column}' must be {wanted}, not {type(row[column]).__name__}")
     return row[column]

@@ -1,9 +1,9 @@
 """Sampling with transformers: left-padded batches, a KV cache, rows that leave the batch when they end.
 
-The decoding loop is our own because `generate` draws a whole batch from one random stream: there, a row's sample depends on
-its neighbours, and no row ever leaves. Here each row has its own stream of uniform numbers, each a point of the next token's
-cumulative distribution. On a 0.1 M parameter model the loop is also faster (one CPU core, 512 rows: 30,000 against 23,000
-tokens/s).
+The decoding loop is our own because `generate` draws a whole batch from one random stream: there, a row's sample
+depends on its neighbours, and no row ever leaves. Here each row has its own stream of uniform numbers, each a point of
+the next token's cumulative distribution. On a 0.1 M parameter model it is as fast as `generate` or faster (512 rows x
+60 tokens, a second of one CPU core: 29,000 to 36,000 tokens against 21,000 to 29,000).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Config:
-    """model: "world", a folder or a hub id. template: the prompt around {problem}. chat: put it through the chat template.
+    """model: "world", a folder or a hub id. template: the prompt around {problem}. chat: put it through the chat
+    template.
 
-    batch_tokens: tokens in flight, rows x (prompt + max_tokens): what bounds the KV cache. dtype: auto is bfloat16 on CUDA,
-    float32 elsewhere. device: auto is CUDA where there is one.
+    batch_tokens: tokens in flight, rows x (prompt + max_tokens): what bounds the KV cache. dtype: auto is bfloat16 on
+    CUDA, float32 elsewhere. device: auto is CUDA where there is one.
     """
 
     model: str = models.WORLD
@@ -37,7 +38,7 @@ class Config:
     def __post_init__(self):
         _common.check_template(self.template)
         if self.batch_tokens < 1:
-            raise ValueError(f"batch_tokens: {self.batch_tokens} is not positive; 65536 is usual, fewer if memory is short")
+            raise ValueError(f"batch_tokens: {self.batch_tokens} is not positive; 65536 is usual, less saves memory")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype: '{self.dtype}' is unknown; one of {', '.join(_DTYPES)}")
 
@@ -59,7 +60,7 @@ def open_engine(config: Config) -> TransformersEngine:
         model = AutoModelForCausalLM.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise PrmError(f"engine.model: {config.model} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+        raise PrmError(f"engine.model: {config.model} cannot be loaded: {_common.first_line(error)}") from error
     return TransformersEngine(config, model.to(device).eval(), tokenizer)
 
 
@@ -81,7 +82,8 @@ class TransformersEngine:
                 rows |= {(i, s.index): s for s in _common.refused(problem, sampling, reason)}
             else:
                 pending += [(i, index) for index in range(sampling.samples)]
-        pending.sort(key=lambda key: len(prompts[key[0]]), reverse=True)  # little padding; memory is short at once or never
+        # By length: little padding. The longest first: memory is short at once or never.
+        pending.sort(key=lambda key: len(prompts[key[0]]), reverse=True)
         for keys in _batches(pending, prompts, self.config.batch_tokens, sampling.max_tokens):
             rows |= zip(keys, self._batch(keys, problems, prompts, sampling))
         return [rows[i, index] for i in range(len(problems)) for index in range(sampling.samples)]
@@ -112,7 +114,8 @@ def _batches(pending, prompts, batch_tokens: int, max_tokens: int) -> Iterator[l
 
 
 def _eos(model, tokenizer) -> list[int]:
-    """Every id that ends a completion: chat models name theirs in the generation config, base models in the tokenizer."""
+    """Every id that ends a completion: chat models name theirs in the generation config, base models in the
+    tokenizer."""
     ids = model.generation_config.eos_token_id
     ids = [] if ids is None else ids if isinstance(ids, list) else [ids]
     return sorted({*ids, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])})

@@ -1,8 +1,8 @@
 """Sampling with vLLM in this process: paged KV cache, continuous batching, several GPUs.
 
-One request a sample, each with its own seed; vLLM's prefix cache shares the prompt among them. The engine core runs in this
-process and the prefix cache is emptied before every call: otherwise which requests meet in a batch depends on timing and on
-what was asked before, and the rounding with it, so that a resumed run would not repeat.
+One request a sample, each with its own seed; vLLM's prefix cache shares the prompt among them. The engine core runs in
+this process and the prefix cache is emptied before every call: otherwise which requests meet in a batch depends on
+timing and on what was asked before, and the rounding with it, so that a resumed run would not repeat.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Config:
     """model, template, chat: as in the transformers engine. The rest goes to `vllm.LLM` under the same names.
 
     max_model_len: tokens of prompt and completion together; null is the model's own. dtype: auto is bfloat16.
-    enforce_eager: no compilation and no CUDA graphs; starts sooner. gpu_memory_utilization: GPUs only; on a CPU the KV cache
-    has VLLM_CPU_KVCACHE_SPACE GiB (environment; 1 where unset).
+    enforce_eager: no compilation and no CUDA graphs; starts sooner. gpu_memory_utilization: GPUs only; on a CPU the KV
+    cache has VLLM_CPU_KVCACHE_SPACE GiB (environment; 1 where unset).
     """
 
     model: str = models.WORLD
@@ -73,12 +73,14 @@ def open_engine(config: Config) -> VllmEngine:
         llm = LLM(model=models.resolve(config.model), dtype="bfloat16" if config.dtype == "auto" else config.dtype,
                   max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs,
                   tensor_parallel_size=config.tensor_parallel_size, enforce_eager=config.enforce_eager,
-                  gpu_memory_utilization=config.gpu_memory_utilization, trust_remote_code=False, load_format="safetensors",
-                  logprobs_mode="raw_logprobs", generation_config="auto", enable_prefix_caching=True)
+                  gpu_memory_utilization=config.gpu_memory_utilization, trust_remote_code=False,
+                  load_format="safetensors", logprobs_mode="raw_logprobs", generation_config="auto",
+                  enable_prefix_caching=True)
     except (OSError, ValueError) as error:
-        raise PrmError(f"engine.model: vLLM cannot load {config.model}: {str(error).strip().splitlines()[0]}") from error
+        raise PrmError(f"engine.model: vLLM cannot load {config.model}: {_common.first_line(error)}") from error
     finally:
-        torch.set_num_threads = set_num_threads  # on a CPU vLLM puts a function there that does nothing; later stages train
+        # On a CPU vLLM puts a function there that does nothing; later stages of the run need the real one.
+        torch.set_num_threads = set_num_threads
     return VllmEngine(config, llm)
 
 
