@@ -67,8 +67,8 @@ def test_label_recipes(tmp_path):
     recipe.write_text("signals: {logprob: {}}")
     with pytest.raises(PrmError, match="logprob: needs a model"):
         run(tmp_path, ROW, recipe=recipe)
-    recipe.write_text("signals: {pairwise: {alhpa: 1.0}}")
-    with pytest.raises(PrmError, match="alpha"):
+    recipe.write_text("signals: {pairwise: {lekk: 0.1}}")
+    with pytest.raises(PrmError, match="lekk: unknown key.*leak"):
         run(tmp_path, ROW, recipe=recipe)
     with pytest.raises(PrmError, match="no such recipe"):
         run(tmp_path, ROW, recipe=tmp_path / "none.yaml")

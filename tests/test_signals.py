@@ -127,7 +127,7 @@ def test_pairwise_embedding_takes_the_best_step_nearby():
     assert near.values == pytest.approx((0.6 / 2, 1 / 2))
 
 
-@pytest.mark.parametrize("module, bad", [(majority, {"mode": "medium"}), (pairwise, {"alpha": 0.0}), (pairwise, {"low": 0.9}),
+@pytest.mark.parametrize("module, bad", [(majority, {"mode": "medium"}), (pairwise, {"leak": 0.0}), (pairwise, {"temper": 0.0}), (pairwise, {"low": 0.9}),
                                          (pairwise_embedding, {"window": 0.0})])
 def test_bad_settings_are_named(module, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -13,6 +13,8 @@ _STATED = re.compile(r"answer(?: is|:|\*\*:|:\*\*)+[ \t]*:?\s*(.*)", re.IGNORECA
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
 _FORMULA = re.compile(r"\\\((.{1,400}?)\\\)|(?<!\\)\$([^$\n]{1,400})(?<!\\)\$|\\\[(.{1,800}?)\\\]", re.DOTALL)
 _RESULT = re.compile(rf"=\s*(?:\\?\$)?\s*({NUMBER})")
+_BARE = re.compile(r"[\[({]?[-+\d.,/^*\sxyzabn]{1,40}[\])}]?")
+_TRIES = 20  # boxes that never close, before one gives up
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
@@ -28,9 +30,12 @@ def extract(text: str, style: str) -> str:
 def boxed(text: str) -> str:
     r"""What the last \boxed{...} or \fbox{...} that closes holds, braces balanced; "" if there is none."""
     end = len(text)
-    while (start := max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))) >= 0:
-        rest = text[start : start + 4000].split("{", 1)
-        inner = _balanced(rest[1]) if len(rest) == 2 and rest[0].strip() in (r"\boxed", r"\fbox") else ""
+    for _ in range(_TRIES):
+        start = max(text.rfind(r"\boxed", 0, end), text.rfind(r"\fbox", 0, end))
+        if start < 0:
+            break
+        command, _, rest = text[start : start + 4000].partition("{")
+        inner = _balanced(rest) if command.strip() in (r"\boxed", r"\fbox") else ""
         if inner.strip():
             return inner.strip()
         end = start
@@ -39,10 +44,10 @@ def boxed(text: str) -> str:
 
 def _balanced(text: str) -> str:
     depth = 1
-    for i, char in enumerate(text):
-        depth += (char == "{") - (char == "}")
+    for brace in re.finditer(r"[{}]", text):
+        depth += 1 if brace.group() == "{" else -1
         if depth == 0:
-            return text[:i]
+            return text[: brace.start()]
     return ""
 
 
@@ -84,6 +89,8 @@ def _concluded(text: str) -> str:
     numeric = [b for b in bold if re.search(r"\d", b)]
     if numeric or (bold and not re.search(r"\d", last)):
         return _formula_or_number((numeric or bold)[-1], "") or (numeric or bold)[-1]
+    if _BARE.fullmatch(last.strip(" .*#")):  # a line of its own that is nothing but the answer
+        return last.strip(" .*#")
     results = _RESULT.findall(text[: text.rfind(last)])
     return _formula_or_number(last, results[-1] if results else "") or _last_number(text)
 

@@ -1,27 +1,33 @@
 """Pairwise step consistency: do the sibling solutions confirm what a step newly asserts, and where did those siblings end?
 
 For sample s, an assertion a (a number, the result of a computation, a short formula; prm/signals/_assertions.py) is new in a step when neither the
-problem nor an earlier step of s has it. The siblings j are the other samples of the problem whose text differs from s's; with
+problem nor an earlier step of s has it. The siblings j are the other samples of the problem whose text differs from s's. With
 
     w_j = copies_j ** -1/2 where j's answer could be read, else 0        copies of one text are not independent witnesses
-    q_j = votes of j's answer / votes of the leading answer              votes counted without s
-    q_s = likewise for s's own answer                                    so novelty is forgiven to a solution that ends where others end
+    q_j = votes of j's answer / votes of the leading answer              votes counted without s; q_s likewise for s's own answer
+    g = sum w_j q_j,  b = sum w_j (1 - q_j)                              over the siblings that hold a: how many went on well, and badly
+    beta = sum_j w_j q_j / sum_j w_j                                     over all siblings: how many go on well anyway
 
-    support(a) = (sum_{j holds a} w_j q_j + alpha p_s) / (sum_{j holds a} w_j + alpha),    p_s = low + (high - low) q_s
+a sibling that holds a right assertion goes on well with chance beta, one that holds a wrong one with chance leak * beta, hence
 
-and a step's value is the smallest support among its new assertions. Arithmetic that is not written out and formulas count only where some sibling
-holds them: notation differs, so their absence says nothing. The last step also asserts the answer, support q_s (smoothed alike). A step that asserts
-nothing new abstains. confidence = share of the votes that the leading answer has, times n / (n + 2) for n siblings (in w).
+    logit support(a) = logit p_s + temper * (g log(1 / leak) + b log((1 - beta) / (1 - leak beta))),    p_s = low + (high - low) q_s
 
-Where no sibling's answer can be read (proofs), all q are 1 except q_s = 1/2, and support is plain occurrence. Derived from the vote, so its
-independence key is "vote". Grew from METHODS.md fact 3 (does a new number occur in the siblings?); counting *where the holders ended* is
-what Monte-Carlo step values (Math-Shepherd, arXiv 2312.08935) estimate, here with siblings that pass through the same value as rollouts.
+and a step's value is the smallest support among its new assertions. What no sibling holds has support p_s, so another route is forgiven to a
+solution that ends where the others end; what all hold is confirmed even where the votes are split. temper < 1: siblings of one policy are
+correlated witnesses. Arithmetic that is not written out and formulas count only where some sibling holds them: notation differs, their absence
+says nothing. The answer is asserted too, with support q_s, in the last step that states it anew or as a result (else in the last step).
+A step that asserts nothing new abstains. confidence = the leading answer's share of the votes times n / (n + 2) for n siblings (in w).
+
+Where no sibling's answer can be read (proofs), all q_j are 1 and q_s is 1/2: support is then plain occurrence. Derived from the vote, so the
+independence key is "vote". Grew from METHODS.md, fact 3 (does a new number occur in the siblings?); asking *where the holders ended* is what
+Monte-Carlo step values do (Math-Shepherd, arXiv 2312.08935), with siblings that pass through the same value in the place of rollouts.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prm.answers.canonical import canonical, is_number
@@ -31,23 +37,48 @@ from prm.signals._assertions import Assertions
 
 KEY = "vote"
 TEXT_ONLY = True
+Token = tuple[str, str]  # what kind of assertion, and its key
 
 
 @dataclass(frozen=True)
 class Config:
-    """alpha: weight of the prior in siblings. low, high: prior support of what no sibling holds, where the sample's own answer has no votes and
-    where it leads. formulas: whether formulas count beside numbers."""
+    """low, high: support of what no sibling holds, where the sample's own answer has no votes and where it leads. leak: how likely, next to one with a
+    right assertion, a sibling with a wrong one still ends well. temper: how much of a witness each sibling is. formulas: whether they count."""
 
-    alpha: float = 1.0
     low: float = 0.1
     high: float = 0.7
+    leak: float = 0.2
+    temper: float = 0.5
     formulas: bool = True
 
     def __post_init__(self):
-        if self.alpha <= 0:
-            raise ValueError(f"alpha: {self.alpha} is not positive; 1 weighs the prior like one sibling")
-        if not 0 <= self.low <= self.high <= 1:
-            raise ValueError(f"low: need 0 <= low <= high <= 1, not low {self.low} and high {self.high}")
+        if not 0 < self.low <= self.high < 1:
+            raise ValueError(f"low: need 0 < low <= high < 1, not low {self.low} and high {self.high}")
+        if not 0 < self.leak < 1:
+            raise ValueError(f"leak: {self.leak} is outside (0, 1); 0.2 is usual")
+        if not 0 < self.temper <= 1:
+            raise ValueError(f"temper: {self.temper} is outside (0, 1]; 1 takes siblings as independent")
+
+
+@dataclass(frozen=True)
+class _Jury:
+    """The siblings of one sample: each one's weight w and standing q by its place in the group, and the sample's own standing."""
+
+    weights: Mapping[int, float]
+    standings: Mapping[int, float]
+    own: float
+    confidence: float
+
+    def support(self, held_by: set[int], config: Config) -> tuple[float, float]:
+        """(support of an assertion, weight of the siblings that hold it)."""
+        held = self.weights.keys() & held_by
+        weight = sum(self.weights[j] for j in held)
+        good = sum(self.weights[j] * self.standings[j] for j in held)
+        beta = min(0.95, sum(w * self.standings[j] for j, w in self.weights.items()) / sum(self.weights.values()))
+        prior = config.low + (config.high - config.low) * self.own
+        evidence = good * -math.log(config.leak) + (weight - good) * math.log((1 - beta) / (1 - config.leak * beta))
+        odds = math.log(prior / (1 - prior)) + config.temper * evidence
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), weight
 
 
 def label(groups: Sequence[Group], config: Config, context=None) -> list[StepScores]:
@@ -58,56 +89,53 @@ def label(groups: Sequence[Group], config: Config, context=None) -> list[StepSco
 def _group(group: Group, config: Config) -> list[StepScores]:
     cuts = [[_assertions.read(text) for text in steps.cut(s.text)] for s, steps in zip(group.samples, group.steps)]
     known = _assertions.known(group.problem.text)
-    holders: dict[tuple[str, str], set[int]] = defaultdict(set)
+    holders: dict[Token, set[int]] = defaultdict(set)
     for j, steps in enumerate(cuts):
-        for step in steps:
-            for token in _held(step):
-                holders[token].add(j)
+        for token in set().union(*map(_held, steps)):
+            holders[token].add(j)
     copies = Counter(s.text for s in group.samples)
     votes = Counter(a.cluster for a in group.answers if a.cluster >= 0)
-    return [_sample(group, i, cuts[i], known, holders, copies, votes, config) for i in range(len(cuts))]
+    return [_sample(group, i, cuts[i], known, holders, _jury(group, i, copies, votes), config) for i in range(len(cuts))]
 
 
-def _sample(group: Group, i: int, steps: list[Assertions], known: frozenset[str], holders, copies: Counter, votes: Counter,
-            config: Config) -> StepScores:
-    own, texts, answers = group.answers[i].cluster, group.samples, group.answers
+def _jury(group: Group, i: int, copies: Counter, votes: Counter) -> _Jury:
+    own, samples, answers = group.answers[i].cluster, group.samples, group.answers
     others = votes - Counter([own])
     lead = max(others.values(), default=0)
-    standing = (lambda cluster: others[cluster] / lead) if lead else (lambda cluster: 1.0)
-    siblings = {j: copies[texts[j].text] ** -0.5 for j in range(len(texts))
-                if texts[j].text != texts[i].text and (answers[j].cluster >= 0 or not lead)}
-    mass = sum(siblings.values())
-    q = (standing(own) if own >= 0 else 0.0) if lead else 0.5
-    prior = config.low + (config.high - config.low) * q
-
-    def support(token: tuple[str, str]) -> tuple[float, float]:
-        held = [j for j in holders[token] if j in siblings]
-        weight = sum(siblings[j] for j in held)
-        good = sum(siblings[j] * standing(answers[j].cluster) for j in held)
-        return (good + config.alpha * prior) / (weight + config.alpha), weight
-
-    values: list[float | None] = []
-    new = _novelties(steps, known)
-    answer_at = _answer_step(group.answers[i].text, steps, new) if lead and own >= 0 else None
-    for at, tokens in enumerate(new):
-        supports = [value for token in tokens for value, weight in [support(token)] if weight or token[0] in ("number", "result")]
-        if at == answer_at:
-            supports.append(q)
-        values.append(min(supports) if supports and mass else None)
+    weights = {j: copies[s.text] ** -0.5 for j, s in enumerate(samples)
+               if s.text != samples[i].text and not s.reason and (answers[j].cluster >= 0 or not lead)}
+    mass = sum(weights.values())
     share = lead / others.total() if lead else 0.5
-    confidence = share * mass / (mass + 2)
-    weights = tuple(0.0 if v is None else confidence for v in values)
-    return StepScores(answers[i].problem_id, answers[i].index, "pairwise", KEY, tuple(values), weights)
+    standings = {j: others[answers[j].cluster] / lead if lead else 1.0 for j in weights}
+    own_standing = (others[own] / lead if own >= 0 else 0.0) if lead else 0.5
+    return _Jury(weights, standings, own_standing, share * mass / (mass + 2))
 
 
-def _novelties(steps: list[Assertions], known: frozenset[str]) -> list[set[tuple[str, str]]]:
+def _sample(group: Group, i: int, steps: list[Assertions], known: frozenset[str], holders: Mapping[Token, set[int]], jury: _Jury,
+            config: Config) -> StepScores:
+    values: list[float | None] = [None] * len(steps)
+    answer = group.answers[i]
+    if jury.weights:
+        new = _novelties(steps, known, config.formulas)
+        answer_at = _answer_step(answer.text, steps, new) if answer.cluster >= 0 else None
+        for at, tokens in enumerate(new):
+            judged = [(token[0], *jury.support(holders[token], config)) for token in tokens]
+            supports = [value for kind, value, weight in judged if weight or kind in ("number", "result")]
+            supports += [jury.own] * (at == answer_at)
+            values[at] = min(supports, default=None)
+    weights = tuple(0.0 if value is None else jury.confidence for value in values)
+    return StepScores(answer.problem_id, answer.index, "pairwise", KEY, tuple(values), weights)
+
+
+def _novelties(steps: list[Assertions], known: frozenset[str], formulas: bool) -> list[set[Token]]:
     """Per step, the tokens that neither the problem nor an earlier step has. A result is new if no earlier step computed it, even where
     its number is in the problem: 80 - 40 = 40 asserts something."""
     numbers, results, rest, new = set(known), set(), set(), []
     for step in steps:
         found = {("number", n) for n in step.numbers - numbers}
         found |= {("result", r) for r in step.results - results if r in numbers}
-        optional = {("computed", c) for c in step.computed - step.numbers} | {("formula", f) for f in step.formulas}
+        optional = {("computed", c) for c in step.computed - step.numbers}
+        optional |= {("formula", f) for f in step.formulas} if formulas else set()
         new.append(found | (optional - rest))
         numbers |= step.numbers
         results |= step.results
@@ -115,19 +143,16 @@ def _novelties(steps: list[Assertions], known: frozenset[str]) -> list[set[tuple
     return new
 
 
-def _answer_step(answer: str, steps: list[Assertions], new: list[set[tuple[str, str]]]) -> int:
-    """The step that first asserts the sample's answer, the last one where none is seen to."""
+def _answer_step(answer: str, steps: list[Assertions], new: list[set[Token]]) -> int:
     form = canonical(answer)
     value = _assertions.evaluate(_assertions.parse(form)) if is_number(form) else None
-    if value is not None:
-        for at, tokens in enumerate(new):
-            if {("number", _assertions.key(value)), ("result", _assertions.key(value))} & tokens:
-                return at
-    return len(steps) - 1
+    key = "" if value is None else _assertions.key(value)
+    stating = (at for at in reversed(range(len(steps))) if key in steps[at].results or ("number", key) in new[at])
+    return next(stating, len(steps) - 1)
 
 
-def _held(step: Assertions) -> set[tuple[str, str]]:
+def _held(step: Assertions) -> set[Token]:
     """The tokens a sibling confirms by this step: a number counts however it came about, a result only as one."""
     results = step.results | step.computed
-    return ({("number", n) for n in step.numbers | results} | {("result", r) for r in results} | {("computed", c) for c in results | step.numbers}
-            | {("formula", f) for f in step.formulas})
+    return ({("number", n) for n in step.numbers | results} | {("result", r) for r in results}
+            | {("computed", c) for c in results | step.numbers} | {("formula", f) for f in step.formulas})
