@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Network(nn.Module):
     """Hidden states of the backbone, read where scores are asked for, times one vector.
 
-    The head has no bias and starts at zero, so an untrained PRM says 0.5 everywhere; its weight is saved as
+    The head has no bias and starts small but not at zero, where no gradient would reach the backbone; its weight is saved as
     "score.weight", the name that sequence and token classification models of transformers and vLLM load.
     """
 
@@ -28,7 +28,7 @@ class Network(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = nn.Linear(backbone.config.get_text_config().hidden_size, 1, bias=False, dtype=torch.float32)
-        nn.init.zeros_(self.head.weight)
+        nn.init.normal_(self.head.weight, std=self.head.in_features**-0.5)
 
     def forward(self, input_ids, at, attention_mask=None, position_ids=None) -> torch.Tensor:
         """Logits (S,) in float32 at the flat positions `at` (S,) of input_ids (B, T); a step's belief is their sigmoid."""

@@ -42,8 +42,9 @@ class Config:
     batch: solutions an optimizer step, over all devices (a solution in several windows counts as many).
 
     accumulate: micro-batches a device splits its part of a batch into; changes memory, not the result. lr, head_lr: peak
-    rates of the backbone's weights and of the head (null: the same). warmup: share of the steps. packed: several solutions a
-    row instead of padding, for causal backbones. dynamic: see loss.Dynamic. bf16: null takes it where the GPU has it.
+    rates of the backbone's weights and of the head (null: the same). beta2: AdamW's; 0.95 learns sooner in a few hundred steps. warmup: share of the steps. packed: several solutions a
+    row instead of padding, for causal backbones. wrong_weight: wrong steps are rare, and this many times as heavy (a label of value v
+    weighs 1 + (wrong_weight - 1)(1 - v) times as much); above 1 the PRM ranks sooner and is calibrated worse. dynamic: see loss.Dynamic. bf16: null takes it where the GPU has it.
     save_every: optimizer steps between checkpoints.
     """
 
@@ -53,6 +54,8 @@ class Config:
     accumulate: int = 1
     lr: float = 2e-4
     head_lr: float | None = None
+    beta2: float = 0.999
+    wrong_weight: float = 1.0
     weight_decay: float = 0.0
     warmup: float = 0.05
     schedule: str = "linear"
@@ -73,6 +76,10 @@ class Config:
         for name in ("lr", "head_lr"):
             if (rate := getattr(self, name)) is not None and rate <= 0:
                 raise ValueError(f"{name}: {rate} is not positive; 1e-4 to 1e-3 are usual with LoRA")
+        if not 0 <= self.beta2 < 1:
+            raise ValueError(f"beta2: {self.beta2} is outside [0, 1); 0.95 to 0.999 are usual")
+        if self.wrong_weight <= 0:
+            raise ValueError(f"wrong_weight: {self.wrong_weight} is not positive; 1 weighs all labels alike")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup: {self.warmup} is outside [0, 1); it is a share of the steps, 0.05 is usual")
         if self.schedule not in SCHEDULES:
@@ -107,14 +114,15 @@ def train(
     _check_folder(folder)
     set_seed(seed)
     prm = models.PRM.create(prm_config)
-    items, counts = encode_rows(_first_of_each(rows, train_config.per_problem), prm.tokenizer, prm_config)
+    items, counts = encode_rows(_first_of_each(rows, train_config.per_problem), prm.tokenizer, prm_config, train_config)
     if not items:
         raise PrmError(f"train: no step with a label to learn from ({_told(counts)}); look at the labels' coverage")
     checkpoints = folder.with_name(folder.name + ".checkpoints")
     run = _digest(items, prm_config, train_config, prm.fingerprint, seed)
     if _made_by(folder) == run:
         return  # an earlier call finished; only its caller was stopped before it knew
-    _claim(checkpoints, run)
+    if int(os.environ.get("RANK", 0)) == 0:  # the first of several processes; they wait for each other when the trainer is made
+        _claim(checkpoints, run)
 
     from prm.trainer import fit
 
@@ -138,7 +146,10 @@ def _first_of_each(rows: Iterable[tuple[Problem, Sample, Steps, StepScores]], li
 
 
 def encode_rows(
-    rows: Iterable[tuple[Problem, Sample, Steps, StepScores]], tokenizer: PreTrainedTokenizerBase, config: models.Config
+    rows: Iterable[tuple[Problem, Sample, Steps, StepScores]],
+    tokenizer: PreTrainedTokenizerBase,
+    config: models.Config,
+    train_config: Config = Config(),
 ) -> tuple[list[Item], Counter]:
     """Items with at least one weight above 0, and counts of all that came and of what was left out, by reason."""
     items: list[Item] = []
@@ -152,7 +163,7 @@ def encode_rows(
                 raise ValueError(f"{where}: {len(labels.values)} labels for {len(steps.ends)} steps")
             counts["solutions"] += 1
             counts[one.reason or "steps_cut"] += 1 if one.reason else one.cut
-            kept = [item for item in (_item(window, labels) for window in one.windows) if any(item.weights)]
+            kept = [item for item in (_item(window, labels, train_config.wrong_weight) for window in one.windows) if any(item.weights)]
             if one.windows and not kept:
                 counts["all_abstained"] += 1
             counts["windows"] += len(kept)
@@ -161,9 +172,10 @@ def encode_rows(
     return items, counts
 
 
-def _item(window: Window, labels: StepScores) -> Item:
+def _item(window: Window, labels: StepScores, wrong_weight: float) -> Item:
     values = array("f", (labels.values[i] or 0.0 for i in window.steps))
-    return Item(window, values, array("f", (labels.weights[i] for i in window.steps)))
+    weights = (labels.weights[i] * (1 + (wrong_weight - 1) * (1 - value)) for i, value in zip(window.steps, values))
+    return Item(window, values, array("f", weights))
 
 
 def _told(counts: dict[str, int]) -> str:

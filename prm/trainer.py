@@ -29,8 +29,8 @@ def fit(
     prm: PRM, items: Sequence[Item], config: Config, checkpoints: Path, seed: int, progress: Callable[..., Iterator]
 ) -> list[dict] | None:
     """Trains prm.network in place, resuming from `checkpoints`; the logged steps, None in all processes but the first."""
-    _check_packing(prm, config)
     trainer = make_trainer(prm, items, config, checkpoints, seed, progress)
+    _check_packing(prm, config)
     last = _last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
@@ -141,7 +141,9 @@ class StepTrainer(Trainer):
             {"params": [p for name, p in trained if name.startswith("head.")], "lr": rate},
         ]
         decay = self.settings.weight_decay
-        self.optimizer = torch.optim.AdamW(groups, lr=self.settings.lr, weight_decay=decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=self.settings.lr, betas=(0.9, self.settings.beta2), weight_decay=decay, fused=True
+        )
         return self.optimizer
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):

