@@ -1,8 +1,10 @@
 """Step labels for samples that a user already has: `prm label`. No model, no gold, one problem in memory at a time.
 
-    {"problem" or "question": text, "samples": [{"text"}]}   ->   {"problem_id", "sample", "steps", "values", "weights"} a sample
+    {"problem" or "question": text, "samples": [{"text"}]}
+    -> {"problem_id", "sample", "steps", "values", "weights"}      one row a sample
 
-A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is `recipes/label.yaml`, or a recipe given.
+A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is
+`recipes/label.yaml`, or a recipe given.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ TEXT = ("problem", "question")
 
 @dataclass(frozen=True)
 class Labeller:
-    """A label recipe. segmenter: {name: ..., its config}; signals: name -> {signal: file's name if another, its config}; trust: per signal,
-    1 where it says nothing; threshold: a step with a label at or under it is called wrong (only evaluations use it)."""
+    """A label recipe. segmenter: {name: ..., its config}; signals: name -> {signal: file's name if another, its
+    config}; trust: per signal, 1 where it says nothing; threshold: a step with a label at or under it is called wrong
+    (only evaluations use it)."""
 
     segmenter: dict[str, Any] = field(default_factory=lambda: {"name": "delimiter"})
     answers: answers.Config = field(default_factory=answers.Config)
@@ -42,7 +45,9 @@ class Labeller:
         if not self.signals:
             raise ValueError("signals: empty; name at least one, such as pairwise")
         if unknown := self.trust.keys() - self.signals.keys():
-            raise ValueError(f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}")
+            raise ValueError(
+                f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
+            )
 
     def cutter(self) -> tuple[ModuleType, Any]:
         """The segmenter's module and typed config."""
@@ -59,20 +64,29 @@ class Labeller:
         made = {name: _plugin("signals", chosen, "signal", name) for name, chosen in self.signals.items()}
         for name, (module, _) in made.items():
             if not getattr(module, "TEXT_ONLY", False):
-                raise PrmError(f"signals.{name}: needs a model or references, and a pool has only texts; take majority or pairwise")
+                raise PrmError(
+                    f"signals.{name}: needs a model or references, and a pool has only texts; take majority or pairwise"
+                )
         by_signal = {name: module.label(groups, settings, None) for name, (module, settings) in made.items()}
         trust = {name: self.trust.get(name, 1.0) for name in by_signal}
-        return [labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label") for rows in zip(*by_signal.values())]
+        return [
+            labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label") for rows in zip(*by_signal.values())
+        ]
 
 
 def default_recipe() -> Path:
     """recipes/label.yaml of the checkout, or where an installation put it."""
     checkout = Path(__file__).parent.parent / "recipes" / "label.yaml"
-    return checkout if checkout.is_file() else Path(sysconfig.get_path("data")) / "share" / "prm" / "recipes" / "label.yaml"
+    return (
+        checkout
+        if checkout.is_file()
+        else Path(sysconfig.get_path("data")) / "share" / "prm" / "recipes" / "label.yaml"
+    )
 
 
 def load(recipe: str | os.PathLike | None = None) -> Labeller:
-    """A label recipe from its file; of a whole recipe (one with `problems`) the segmenter, answers and the first arm made of texts alone."""
+    """A label recipe from its file; of a whole recipe (one with `problems`) the segmenter, answers and the first arm
+    made of texts alone."""
     path = Path(recipe) if recipe is not None else default_recipe()
     mapping = recipefile.read(path, ())
     if "problems" in mapping:
@@ -84,23 +98,32 @@ def load(recipe: str | os.PathLike | None = None) -> Labeller:
     return made
 
 
-def label_pool(pool: str | os.PathLike, out: str | os.PathLike, recipe: str | os.PathLike | None = None) -> dict[str, int]:
+def label_pool(
+    pool: str | os.PathLike, out: str | os.PathLike, recipe: str | os.PathLike | None = None
+) -> dict[str, int]:
     """Labels the samples of the file `pool` into the file `out`, which appears only when whole.
 
-    Returns counts: "problems", "samples", "without_reason" ones by class of label (prm.labels.counts) and "reason_..." of those left out.
-    Raises PrmError that names the row for input that cannot be read.
+    Returns counts: "problems", "samples", "without_reason" ones by class of label (prm.labels.counts) and "reason_..."
+    of those left out. Raises PrmError that names the row for input that cannot be read.
     """
     labeller, tally = load(recipe), Counter()
     with answers.open_pool(labeller.answers) as comparer:
         written = write_rows(out, _labelled(pool, labeller, comparer, tally))
-    say(f"{written} samples of {tally['problems']} problems -> {out}: " + ", ".join(f"{n} {what}" for what, n in sorted(tally.items())))
+    say(
+        f"{written} samples of {tally['problems']} problems -> {out}: "
+        + ", ".join(f"{n} {what}" for what, n in sorted(tally.items()))
+    )
     if tally["problems_of_one_sample"]:
-        say(f"{tally['problems_of_one_sample']} problems have a single usable sample: nothing to compare it with, weight 0; draw more samples")
+        say(
+            f"{tally['problems_of_one_sample']} problems have a single usable sample: "
+            "nothing to compare it with, weight 0; draw more samples"
+        )
     return dict(tally)
 
 
 def read_pool(pool: str | os.PathLike, config: answers.Config | None = None) -> list[Group]:
-    """All problems of a pool with steps and answers, as the default label recipe cuts them; config: how answers are read if otherwise."""
+    """All problems of a pool with steps and answers, as the default label recipe cuts them; config: how answers are
+    read if otherwise."""
     labeller = load()
     settings = config or labeller.answers
     with answers.open_pool(settings) as comparer:
@@ -135,7 +158,9 @@ def _sample(id: str, index: int, given: Any) -> Sample:
     return Sample(id, index, text, reason="" if text.strip() else "empty")
 
 
-def _labelled(pool: str | os.PathLike, labeller: Labeller, comparer: answers.Comparer, tally: Counter) -> Iterator[dict[str, Any]]:
+def _labelled(
+    pool: str | os.PathLike, labeller: Labeller, comparer: answers.Comparer, tally: Counter
+) -> Iterator[dict[str, Any]]:
     for problem, samples in progress(problems(pool), what="label"):
         group = labeller.group(problem, samples, comparer)
         rows = labeller.label([group])
@@ -143,8 +168,13 @@ def _labelled(pool: str | os.PathLike, labeller: Labeller, comparer: answers.Com
         tally["problems_of_one_sample"] += sum(not s.reason for s in samples) == 1
         tally.update({f"steps {what}": n for what, n in labels.counts(rows).items()})
         for sample, steps, row in zip(samples, group.steps, rows):
-            made = {"problem_id": problem.id, "sample": sample.index, "steps": steps.cut(sample.text), "values": list(row.values),
-                    "weights": list(row.weights)}
+            made = {
+                "problem_id": problem.id,
+                "sample": sample.index,
+                "steps": steps.cut(sample.text),
+                "values": list(row.values),
+                "weights": list(row.weights),
+            }
             if sample.reason:
                 tally[f"samples {sample.reason}"] += 1
                 made["reason"] = sample.reason
@@ -159,10 +189,15 @@ def _plugin(kind: str, given: Mapping[str, Any], key: str, default: str) -> tupl
 
 def _from_run_recipe(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
     chosen = {name: given or {} for name, given in (mapping.get("signals") or {}).items()}
-    text_only = {n for n, g in chosen.items() if getattr(plugins.load("signals", g.get("signal", n)), "TEXT_ONLY", False)}
+    text_only = {
+        n for n, g in chosen.items() if getattr(plugins.load("signals", g.get("signal", n)), "TEXT_ONLY", False)
+    }
     for arm in (mapping.get("arms") or {}).values():
         if set(arm.get("signals", {})) <= text_only:
             trust = {name: float(weight) for name, weight in arm["signals"].items()}
             kept = {key: mapping[key] for key in ("segmenter", "answers") if key in mapping}
             return {**kept, "signals": {n: chosen[n] for n in trust}, "trust": trust, "labels": arm.get("labels", {})}
-    raise PrmError(f"{where}: no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; give another recipe")
+    raise PrmError(
+        f"{where}: no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; "
+        "give another recipe"
+    )

@@ -1,16 +1,17 @@
 """Labels: what several signals say of a step -> one soft label and one training weight, with provenance.
 
-Signals with one independence key are one witness (ten signals that all look at one vote are not ten votes), so evidence is averaged within
-a key and added across keys. For a step, with trust t_s (the recipe's), confidence c_s and value v_s of each signal s that speaks:
+Signals with one independence key are one witness (ten signals that all look at one vote are not ten votes), so
+evidence is averaged within a key and added across keys. For a step, with trust t_s (the recipe's), confidence c_s and
+value v_s of each signal s that speaks:
 
     within key k    w_k = sum_s (t_s c_s)^2 / sum_s t_s c_s          copies of a signal change neither w_k ...
                     v_k = sum_s t_s c_s v_s / sum_s t_s c_s          ... nor v_k
     across keys     logit(label) = sum_k w_k clip(logit(v_k), -L, L)
                     weight = min(cap, 1 - prod_k (1 - min(w_k, 1))) * (1 - gate * (max_k v_k - min_k v_k))
 
-A step on which no signal speaks has no label (None, weight 0). Sources: METHODS.md, facts 1 and 4. A hard agreement filter drops whole classes, so
-the gate here is soft and what falls under `min_weight` is counted by class (`counts`). Dynamic weights that depend on the model's own
-predictions belong to training (prm/loss.py).
+A step on which no signal speaks has no label (None, weight 0). Sources: METHODS.md, facts 1 and 4. A hard agreement
+filter drops whole classes, so the gate here is soft and what falls under `min_weight` is counted by class (`counts`).
+Dynamic weights that depend on the model's own predictions belong to training (prm/loss.py).
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ DROPPED = "dropped "  # what a dropped step's provenance starts with
 
 @dataclass(frozen=True)
 class Config:
-    """steps: "all", or "last" (only the final step has a label: an outcome model's data). after_error: what becomes of a step once an earlier
-    one is wrong: "own" (judged by its own evidence), "wrong" (cannot be right any more: running minimum), "drop" (says nothing: its weight
-    is multiplied by the earlier labels, the chance that none was wrong). gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest
-    weight. clip: L, the largest log-odds one key may bring. min_weight: lighter labels are dropped (and counted).
+    """steps: "all", or "last" (only the final step has a label: an outcome model's data). after_error: what becomes of
+    a step once an earlier one is wrong: "own" (judged by its own evidence), "wrong" (cannot be right any more: running
+    minimum), "drop" (says nothing: its weight is multiplied by the earlier labels, the chance that none was wrong).
+    gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest weight. clip:
+    L, the largest log-odds one key may bring. min_weight: lighter labels are dropped (and counted).
     """
 
     steps: str = "all"
@@ -56,7 +58,8 @@ class Config:
 
 
 def combine(signals: Mapping[str, StepScores], trust: Mapping[str, float], config: Config, name: str) -> StepScores:
-    """The labels of one sample. signals: what each says of it, same sample and steps; trust: >= 0 by signal name; name: the label set's.
+    """The labels of one sample. signals: what each says of it, same sample and steps; trust: >= 0 by signal name;
+    name: the label set's.
 
     Raises PrmError when signals are missing, trust is negative or the signals are not of one sample.
     """
@@ -72,7 +75,8 @@ def combine(signals: Mapping[str, StepScores], trust: Mapping[str, float], confi
 
 
 def counts(rows: Iterable[StepScores]) -> dict[str, int]:
-    """How many steps are labelled right (>= .5) and wrong, how many of either were dropped, and how many had no label at all."""
+    """How many steps are labelled right (>= .5) and wrong, how many of either were dropped, and how many had no label
+    at all."""
     found = Counter({"right": 0, "wrong": 0, "dropped_right": 0, "dropped_wrong": 0, "unlabelled": 0})
     for row in rows:
         for value, text in zip(row.values, row.provenance):
@@ -91,7 +95,9 @@ def _checked(signals: Mapping[str, StepScores], trust: Mapping[str, float]) -> S
         if name not in trust or not 0 <= trust[name] < math.inf:
             raise PrmError(f"labels: trust of signal {name!r} is {trust.get(name)}; give a number >= 0")
         if (row.problem_id, row.index, len(row.values)) != (first.problem_id, first.index, len(first.values)):
-            raise ValueError(f"labels: {name} speaks of sample {row.problem_id}/{row.index}, not of {first.problem_id}/{first.index}")
+            raise ValueError(
+                f"labels: {name} speaks of sample {row.problem_id}/{row.index}, not of {first.problem_id}/{first.index}"
+            )
     return first
 
 

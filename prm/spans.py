@@ -1,9 +1,9 @@
 """From character offsets to token positions, exact under any tokenizer.
 
-The rule: a step is complete once the tokens hold all its characters up to trailing white space, and further tokens that lie wholly
-inside the step belong to it too. So a ".\n\n" that straddles a cut after "." completes the earlier step, "\n\n" on its own belongs to the step it
-ends, and a token " The" that merely carries the last space of a step along belongs to the next. Byte-level tokens that hold parts of one
-character all count as that character.
+The rule: a step is complete once the tokens hold all its characters up to trailing white space, and further tokens
+that lie wholly inside the step belong to it too. So a ".\n\n" that straddles a cut after "." completes the earlier
+step, "\n\n" on its own belongs to the step it ends, and a token " The" that merely carries the last space of a step
+along belongs to the next. Byte-level tokens that hold parts of one character all count as that character.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ _BROKEN = "\ufffd"  # what a decoder prints for the bytes of an unfinished chara
 def token_ends(text: str, char_ends: Sequence[int], token_ids: Sequence[int], tokenizer: Any) -> tuple[int, ...]:
     """For each exclusive character offset, the exclusive token position at which that much of `text` is complete.
 
-    text: what `token_ids` spell; special tokens may stand anywhere among the ids. char_ends: ascending. Result: a position per offset,
-    non-decreasing, at most len(token_ids). Raises ValueError when the ids do not spell the text. Linear in the number of tokens.
+    text: what `token_ids` spell; special tokens may stand anywhere among the ids. char_ends: ascending. Result: a
+    position per offset, non-decreasing, at most len(token_ids). Raises ValueError when the ids do not spell the text.
+    Linear in the number of tokens.
     """
     if any(a > b for a, b in zip(char_ends, char_ends[1:])) or (char_ends and not 0 <= char_ends[-1] <= len(text)):
         raise ValueError("char_ends: offsets must ascend and lie inside the text")
@@ -36,8 +37,8 @@ def token_ends(text: str, char_ends: Sequence[int], token_ids: Sequence[int], to
 
 
 def _spans(text: str, ids: list[int], tokenizer: Any) -> list[tuple[int, int]]:
-    """(first character, exclusive last character) of each token: from the tokenizer's own offsets if it would cut the text into these
-    very tokens, else (a policy may spell a text in an unusual way) by decoding token after token."""
+    """(first character, exclusive last character) of each token: from the tokenizer's own offsets if it would cut the
+    text into these very tokens, else (a policy may spell a text in an unusual way) by decoding token after token."""
     if tokenizer.is_fast:
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         if list(encoded["input_ids"]) == ids:
@@ -52,7 +53,11 @@ def _decoded_spans(text: str, ids: list[int], tokenizer: Any) -> list[tuple[int,
     for i in range(len(ids)):
         known = _decode(tokenizer, ids[prefix:read])
         grown = _decode(tokenizer, ids[prefix : i + 1])
-        if i + 1 < len(ids) and grown.endswith(_BROKEN) and not text.startswith(_BROKEN, at + len(grown) - len(known) - 1):
+        if (
+            i + 1 < len(ids)
+            and grown.endswith(_BROKEN)
+            and not text.startswith(_BROKEN, at + len(grown) - len(known) - 1)
+        ):
             continue  # an unfinished character: these tokens wait for the one that finishes it
         new = grown[len(known) :]
         if text[at : at + len(new)] != new:

@@ -17,21 +17,30 @@ POOLS = Path(__file__).parents[2] / "shared" / "data" / "strictprm_gsm8k_math500
 
 
 def clusters(*texts, style="math", **config):
-    return [a.cluster for a in read_answers([Sample("p", i, t) for i, t in enumerate(texts)], Config(style=style, **config))]
+    return [
+        a.cluster for a in read_answers([Sample("p", i, t) for i, t in enumerate(texts)], Config(style=style, **config))
+    ]
 
 
-@pytest.mark.parametrize("text, answer", [
-    ("So \\boxed{1}, no: \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}"),
-    ("it is \\boxed{2} and \\boxed{3", "2"),
-    ("5 + 5 = 10\n#### 1,200", "1,200"),
-    ("The answer is $\\frac{3}{4}$.", "\\frac{3}{4}"),
-    ("The final answer is:\n\\[\nt(16) = 1\n\\]", "1"),
-    ("Adding, we get 9.\n\nSo the total is **12 apples**.", "12"),
-    ("N = 22500/2500 = 9\n\nTherefore, 9 customers would buy a set that costs $2500.", "9"),
-    ("Therefore, the fastest is **Evelyn**.", "Evelyn"),
-    ("Total = 3 DVDs + 4 DVDs\nTotal = 7 DVDs", "7"),
-    ("", ""), ("I cannot tell.", ""), ("{{{{", ""), ("\\boxed{", ""), ("\\boxed{}", ""),
-])
+@pytest.mark.parametrize(
+    "text, answer",
+    [
+        ("So \\boxed{1}, no: \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}"),
+        ("it is \\boxed{2} and \\boxed{3", "2"),
+        ("5 + 5 = 10\n#### 1,200", "1,200"),
+        ("The answer is $\\frac{3}{4}$.", "\\frac{3}{4}"),
+        ("The final answer is:\n\\[\nt(16) = 1\n\\]", "1"),
+        ("Adding, we get 9.\n\nSo the total is **12 apples**.", "12"),
+        ("N = 22500/2500 = 9\n\nTherefore, 9 customers would buy a set that costs $2500.", "9"),
+        ("Therefore, the fastest is **Evelyn**.", "Evelyn"),
+        ("Total = 3 DVDs + 4 DVDs\nTotal = 7 DVDs", "7"),
+        ("", ""),
+        ("I cannot tell.", ""),
+        ("{{{{", ""),
+        ("\\boxed{", ""),
+        ("\\boxed{}", ""),
+    ],
+)
 def test_extraction(text, answer):
     assert extract(text, "math") == answer
 
@@ -41,19 +50,32 @@ def test_other_styles():
     assert extract("work\nThe answer is: 7 \n\n", "last_line").strip() == "7"
 
 
-@pytest.mark.parametrize("same", [
-    ("1200", "1,200", "\\$1{,}200.00", "1\\,200", "1200 dollars", "1200\\text{ cm}^2", "x = 1200"),
-    ("1/2", "0.5", "\\frac{1}{2}", "\\dfrac12", ".50", "\\frac12"),
-    ("25", "25%", "25\\%", "25^\\circ", "25^{\\circ}", "25_8", "25_{8}", "25th", "25^{\\text{th}}"),
-    ("-7/2", "-3\\frac{1}{2}", "-3.5", "-\\frac{7}{2}"),
-    ("Evelyn", "\\text{Evelyn}", "evelyn."),
-])
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("1200", "1,200", "\\$1{,}200.00", "1\\,200", "1200 dollars", "1200\\text{ cm}^2", "x = 1200"),
+        ("1/2", "0.5", "\\frac{1}{2}", "\\dfrac12", ".50", "\\frac12"),
+        ("25", "25%", "25\\%", "25^\\circ", "25^{\\circ}", "25_8", "25_{8}", "25th", "25^{\\text{th}}"),
+        ("-7/2", "-3\\frac{1}{2}", "-3.5", "-\\frac{7}{2}"),
+        ("Evelyn", "\\text{Evelyn}", "evelyn."),
+    ],
+)
 def test_canonical_form(same):
     assert len({canonical(s) for s in same}) == 1
 
 
 def test_hostile_numbers_have_a_form():
-    for text in ("9" * 5000, "1/0", "\\frac{1}{0}", "\\frac{", "1e999999999", "{" * 3000, "\\frac" * 500, "\u0000", "٣"):
+    for text in (
+        "9" * 5000,
+        "1/0",
+        "\\frac{1}{0}",
+        "\\frac{",
+        "1e999999999",
+        "{" * 3000,
+        "\\frac" * 500,
+        "\u0000",
+        "٣",
+    ):
         canonical(text)
 
 
@@ -64,7 +86,10 @@ def test_clusters_by_meaning():
 
 
 def test_an_unparsed_answer_equals_nothing():
-    rows = read_answers([Sample("p", 0, "no"), Sample("p", 1, "no"), Sample("p", 2, "", reason="cut_off"), Sample("p", 3, "5")], Config())
+    rows = read_answers(
+        [Sample("p", 0, "no"), Sample("p", 1, "no"), Sample("p", 2, "", reason="cut_off"), Sample("p", 3, "5")],
+        Config(),
+    )
     assert [(a.cluster, a.reason) for a in rows] == [(-1, "no_answer"), (-1, "no_answer"), (-1, "cut_off"), (0, "")]
     with open_pool(Config()) as pool:
         assert not equivalent("", "", pool)
@@ -86,7 +111,13 @@ def test_a_hanging_comparison_is_cut_off_and_the_rest_goes_on():
 
 def test_towers_and_long_texts_never_reach_math_verify():
     with open_pool(Config()) as pool:
-        texts = ["\\boxed{9^{9^{9^9}}}", "\\boxed{9^{9^{9^{9}}}+1}", "\\boxed{10^{99999}}", "\\boxed{99999!}", "\\boxed{" + "x+" * 5000 + "1}"]
+        texts = [
+            "\\boxed{9^{9^{9^9}}}",
+            "\\boxed{9^{9^{9^{9}}}+1}",
+            "\\boxed{10^{99999}}",
+            "\\boxed{99999!}",
+            "\\boxed{" + "x+" * 5000 + "1}",
+        ]
         started = time.monotonic()
         rows = read_answers([Sample("p", i, t) for i, t in enumerate(texts)], Config(), pool)
         assert [a.cluster for a in rows][:4] == [0, 1, 2, 3] and pool.timeouts == 0 and not pool._idle
@@ -94,15 +125,28 @@ def test_towers_and_long_texts_never_reach_math_verify():
 
 
 def test_long_samples_are_read_in_linear_time():
-    for text in ("word " * 5000, "{" * 20_000, "\\boxed{" * 3000, "$" * 20_000, "1" * 20_000, "=" * 20_000, "**" * 10_000, "\\(" * 10_000,
-                 "answer is " * 3000, "a. " * 7000, "1," * 10_000):
+    for text in (
+        "word " * 5000,
+        "{" * 20_000,
+        "\\boxed{" * 3000,
+        "$" * 20_000,
+        "1" * 20_000,
+        "=" * 20_000,
+        "**" * 10_000,
+        "\\(" * 10_000,
+        "answer is " * 3000,
+        "a. " * 7000,
+        "1," * 10_000,
+    ):
         started = time.perf_counter()
         read_answers([Sample("p", 0, text)], Config())
         assert time.perf_counter() - started < 3, text[:10]
 
 
 def test_formulas_are_told_apart_by_value():
-    assert differ("2\\sqrt{3}", "3") and differ("x+1", "x+2") and differ("(1,2)", "(2,1)") and differ("(1,2)", "(1,2,3)")
+    assert (
+        differ("2\\sqrt{3}", "3") and differ("x+1", "x+2") and differ("(1,2)", "(2,1)") and differ("(1,2)", "(1,2,3)")
+    )
     assert not differ("x+1", "1+x") and not differ("1,-2", "-2,1") and not differ("\\mystery{1}", "2")
 
 

@@ -8,8 +8,35 @@ import pytest
 from prm.records import Sample
 from prm.segmenters.delimiter import BY, Config, blocks, cut
 
-PIECES = ["a", "7", ".", " ", "\n", "\n\n", "\t", "\n \n", "1. ", "2) ", "Step 3: ", "**4.** ", "```", "```py\n", "\\[", "\\]", "$$", "$", "é", "數", "\r\n",
-          "\\begin{align}", "\\end{align}", "- ", "## 5. ", "\u2028", "\x0c"]
+PIECES = [
+    "a",
+    "7",
+    ".",
+    " ",
+    "\n",
+    "\n\n",
+    "\t",
+    "\n \n",
+    "1. ",
+    "2) ",
+    "Step 3: ",
+    "**4.** ",
+    "```",
+    "```py\n",
+    "\\[",
+    "\\]",
+    "$$",
+    "$",
+    "é",
+    "數",
+    "\r\n",
+    "\\begin{align}",
+    "\\end{align}",
+    "- ",
+    "## 5. ",
+    "\u2028",
+    "\x0c",
+]
 
 
 def steps_of(text, **config):
@@ -68,7 +95,14 @@ def test_samples_without_text_have_no_steps():
 
 
 def test_long_texts_take_linear_time():
-    for text in ("word " * 5000, "\n" * 100_000 + "a", "\\[" * 30_000, "```\n" * 20_001, "1. x\n" * 20_000, "\n \n" * 30_000 + "b"):
+    for text in (
+        "word " * 5000,
+        "\n" * 100_000 + "a",
+        "\\[" * 30_000,
+        "```\n" * 20_001,
+        "1. x\n" * 20_000,
+        "\n \n" * 30_000 + "b",
+    ):
         started = time.perf_counter()
         assert "".join(steps_of(text)) == text
         assert time.perf_counter() - started < 2

@@ -8,8 +8,14 @@ import pytest
 from prm import labelling
 from prm.errors import PrmError
 
-ROW = {"question": "3 bags of 4 apples, 2 eaten?", "samples": [{"text": "3 * 4 = 12.\n\n12 - 2 = 10.\n\nThe answer is 10"},
-                                                             {"text": "There are 12.\n\nSo 12 - 2 = 10"}, {"text": "3 + 4 = 7.\n\n7 - 2 = 5"}]}
+ROW = {
+    "question": "3 bags of 4 apples, 2 eaten?",
+    "samples": [
+        {"text": "3 * 4 = 12.\n\n12 - 2 = 10.\n\nThe answer is 10"},
+        {"text": "There are 12.\n\nSo 12 - 2 = 10"},
+        {"text": "3 + 4 = 7.\n\n7 - 2 = 5"},
+    ],
+}
 
 
 def run(tmp_path, *rows, name="pool.jsonl", **more):
@@ -24,7 +30,9 @@ def test_one_row_a_sample(tmp_path):
     rows, counts = run(tmp_path, ROW, {**ROW, "problem_id": "second", "problem": "2 * 2 + 3?"}, name="pool.jsonl.gz")
     assert [(r["problem_id"], r["sample"]) for r in rows][3:] == [("second", 0), ("second", 1), ("second", 2)]
     for row, sample in zip(rows, ROW["samples"] * 2):
-        assert "".join(row["steps"]) == sample["text"] and len(row["steps"]) == len(row["values"]) == len(row["weights"])
+        assert "".join(row["steps"]) == sample["text"] and len(row["steps"]) == len(row["values"]) == len(
+            row["weights"]
+        )
     assert rows[2]["values"][0] < 0.5 < rows[0]["values"][0] and counts["problems"] == 2
 
 
@@ -36,7 +44,11 @@ def test_a_lone_sample_gets_no_label_and_a_word(tmp_path, capsys, monkeypatch):
 
 
 def test_identical_and_long_samples(tmp_path):
-    rows, _ = run(tmp_path, {**ROW, "samples": ROW["samples"][:1] * 4}, {"question": "long?", "samples": [{"text": "5 + 5 = 10\n\n" * 2000}] * 2})
+    rows, _ = run(
+        tmp_path,
+        {**ROW, "samples": ROW["samples"][:1] * 4},
+        {"question": "long?", "samples": [{"text": "5 + 5 = 10\n\n" * 2000}] * 2},
+    )
     assert all(v is None for r in rows for v in r["values"])
 
 
@@ -46,13 +58,16 @@ def test_samples_without_text_are_rows_with_a_reason(tmp_path):
     assert rows[4]["steps"] == [] and counts["samples no_text"] == 2
 
 
-@pytest.mark.parametrize("rows, message", [
-    ([{"samples": [{"text": "a"}]}], "row 1: no 'problem' or 'question'"),
-    ([ROW, {"question": "x?"}], "row 2: 'samples' must be a list"),
-    ([ROW, {"question": "x?", "samples": []}], "row 2: 'samples' must be a list"),
-    ([ROW, ROW], "row 2: the problem .* stands in .* row 1"),
-    ([], "empty"),
-])
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([{"samples": [{"text": "a"}]}], "row 1: no 'problem' or 'question'"),
+        ([ROW, {"question": "x?"}], "row 2: 'samples' must be a list"),
+        ([ROW, {"question": "x?", "samples": []}], "row 2: 'samples' must be a list"),
+        ([ROW, ROW], "row 2: the problem .* stands in .* row 1"),
+        ([], "empty"),
+    ],
+)
 def test_bad_rows_are_named_and_leave_nothing_behind(tmp_path, rows, message):
     with pytest.raises(PrmError, match=message):
         run(tmp_path, *rows)
@@ -61,7 +76,10 @@ def test_bad_rows_are_named_and_leave_nothing_behind(tmp_path, rows, message):
 
 def test_label_recipes(tmp_path):
     recipe = tmp_path / "mine.yaml"
-    recipe.write_text("segmenter: {name: delimiter, by: blank_lines}\nsignals: {soft: {signal: majority, mode: soft}, pairwise: {}}\ntrust: {soft: 0.5}\n")
+    recipe.write_text(
+        "segmenter: {name: delimiter, by: blank_lines}\nsignals: {soft: {signal: majority, mode: soft}, pairwise: {}}\n"
+        "trust: {soft: 0.5}\n"
+    )
     rows, _ = run(tmp_path, ROW, recipe=recipe)
     assert rows[2]["values"][-1] < 0.5
     recipe.write_text("signals: {logprob: {}}")
@@ -76,8 +94,11 @@ def test_label_recipes(tmp_path):
 
 def test_a_run_recipe_lends_its_text_only_arm(tmp_path):
     recipe = tmp_path / "run.yaml"
-    recipe.write_text("name: x\nproblems: {test: {source: world}}\nengine: {name: replay}\nsegmenter: {name: delimiter, by: lines}\n"
-                      "signals: {logprob: {}, majority: {}}\narms: {a: {signals: {logprob: 1.0}}, b: {signals: {majority: 1.0}, labels: {steps: last}}}")
+    recipe.write_text(
+        "name: x\nproblems: {test: {source: world}}\nengine: {name: replay}\nsegmenter: {name: delimiter, by: lines}\n"
+        "signals: {logprob: {}, majority: {}}\n"
+        "arms: {a: {signals: {logprob: 1.0}}, b: {signals: {majority: 1.0}, labels: {steps: last}}}"
+    )
     rows, _ = run(tmp_path, ROW, recipe=recipe)
     assert rows[0]["values"][0] is None and rows[0]["values"][-1] > 0.5 > rows[2]["values"][-1]
 

@@ -24,7 +24,12 @@ def logit(p):
 
 def test_one_sure_signal_passes_through():
     row = one(says([0.9, None, 0.2], [1, 0, 1]))
-    assert row.values == pytest.approx((0.9, None, 0.2)) and row.weights == (1, 0, 1) and row.source == "ours" and row.key == "vote"
+    assert (
+        row.values == pytest.approx((0.9, None, 0.2))
+        and row.weights == (1, 0, 1)
+        and row.source == "ours"
+        and row.key == "vote"
+    )
 
 
 def test_confidence_and_trust_scale_the_log_odds():
@@ -54,7 +59,11 @@ def test_certainty_is_clipped():
 
 def test_the_gate_takes_weight_where_keys_disagree():
     pair = says([1.0], [1]), says([0.0], [1], key="reask")
-    assert one(*pair).weights == (1.0,) and one(*pair, gate=0.5).weights == (0.5,) and one(*pair, gate=1.0, min_weight=0.1).values == (None,)
+    assert (
+        one(*pair).weights == (1.0,)
+        and one(*pair, gate=0.5).weights == (0.5,)
+        and one(*pair, gate=1.0, min_weight=0.1).values == (None,)
+    )
 
 
 def test_last_labels_only_the_final_step():

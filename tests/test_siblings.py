@@ -1,4 +1,5 @@
-"""ProcessBench with siblings: matching by the problem's text, the last line's contract, and the real files where they are."""
+"""ProcessBench with siblings: matching by the problem's text, the last line's contract, and the real files where they
+are."""
 
 import json
 from pathlib import Path
@@ -9,10 +10,19 @@ from eval import siblings
 from prm.errors import PrmError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-POOL = {"question": "Tom has 3 bags of 4 apples, and eats 2. How many are left?",
-        "samples": [{"text": f"{w} 3 * 4 = 12.\n\nThen 12 - 2 = 10.\n\nThe answer is 10"} for w in ("So", "Thus", "Hence", "First")]}
+POOL = {
+    "question": "Tom has 3 bags of 4 apples, and eats 2. How many are left?",
+    "samples": [
+        {"text": f"{w} 3 * 4 = 12.\n\nThen 12 - 2 = 10.\n\nThe answer is 10"} for w in ("So", "Thus", "Hence", "First")
+    ],
+}
 SOLUTIONS = [
-    {"id": "a", "problem": "Tom has 3 bags of 4 apples,  and eats 2.\nHow many are left?", "steps": ["3 * 4 = 12", "12 + 2 = 14", "The answer is 14"], "label": 1},
+    {
+        "id": "a",
+        "problem": "Tom has 3 bags of 4 apples,  and eats 2.\nHow many are left?",
+        "steps": ["3 * 4 = 12", "12 + 2 = 14", "The answer is 14"],
+        "label": 1,
+    },
     {"id": "b", "problem": POOL["question"], "steps": ["4 * 3 = 12", "12 - 2 = 10", "The answer is 10"], "label": -1},
     {"id": "c", "problem": "Another?", "steps": ["1"], "label": -1},
 ]
@@ -45,6 +55,12 @@ def test_a_solution_that_is_also_a_sample_is_no_witness_for_itself(tmp_path, cap
 @pytest.mark.skipif(not SHARED.is_dir(), reason="ProcessBench and the pools are not on this machine")
 @pytest.mark.parametrize("pool, labelled, floor", [("gsm8k_n32", "gsm8k", 0.61), ("math500_n32", "math", 0.35)])
 def test_beats_number_matching_on_real_solutions(pool, labelled, floor, capsys):
-    siblings.main(["--pool", str(SHARED / f"strictprm_gsm8k_math500_n32/{pool}.jsonl.gz"),
-                   "--labelled", str(SHARED / f"processbench/{labelled}.jsonl.gz")])
+    siblings.main(
+        [
+            "--pool",
+            str(SHARED / f"strictprm_gsm8k_math500_n32/{pool}.jsonl.gz"),
+            "--labelled",
+            str(SHARED / f"processbench/{labelled}.jsonl.gz"),
+        ]
+    )
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["f1"] > floor

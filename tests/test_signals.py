@@ -11,8 +11,11 @@ from prm.signals import gold, logprob, majority, pairwise, pairwise_embedding
 from prm.signals._assertions import known, read
 
 PROBLEM = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
-RIGHT = ["He has 3 * 4 = 12 apples.\nThen 12 - 2 = 10.\nThe answer is 10", "That is 4 * 3 = 12.\nThe answer is 12 - 2 = 10",
-         "12 apples at first.\nHe keeps 10"]
+RIGHT = [
+    "He has 3 * 4 = 12 apples.\nThen 12 - 2 = 10.\nThe answer is 10",
+    "That is 4 * 3 = 12.\nThe answer is 12 - 2 = 10",
+    "12 apples at first.\nHe keeps 10",
+]
 WRONG = "He has 3 * 4 = 12 apples.\nThen 12 + 2 = 14.\nThe answer is 14"
 
 
@@ -42,7 +45,9 @@ def test_majority_abstains_on_ties_and_lone_votes():
 
 def test_assertions_of_a_step():
     found = read("2. So 3 \\times \\$4 = \\$1,200.00 and \\frac{1}{2} of it, $x^2 + 1 = 5$")
-    assert found.results == {"1200"} and {"3", "4", "1200", "1", "2", "5"} <= found.numbers and "x^2+1" in found.formulas
+    assert (
+        found.results == {"1200"} and {"3", "4", "1200", "1", "2", "5"} <= found.numbers and "x^2+1" in found.formulas
+    )
     assert read("36 \\text{ cookies} - 27 \\text{ cookies} = 9 \\text{ cookies}").results == {"9"}
     assert {"7", "14"} <= read("(3 + 4) * 2 = 14").computed
     assert read("9^{9^{9}} / 0 = (((").computed == set()
@@ -94,10 +99,19 @@ def test_pairwise_without_any_answer_is_plain_occurrence():
 
 def test_logprob_is_the_geometric_mean_of_the_steps_token_probabilities():
     sample = Sample("p", 0, "ab\ncd", (1, 2, 3, 4, 5), tuple(math.log(p) for p in (0.9, 0.4, 0.5, 0.2, 0.8)))
-    rows = Group(Problem("p", "?"), (sample, Sample("p", 1, "ab")), (Steps("p", 0, (3, 5)), Steps("p", 1, (2,))),
-                 (Answer("p", 0, "", -1), Answer("p", 1, "", -1)))
-    letters = SimpleNamespace(all_special_ids=[], is_fast=False, decode=lambda ids, **_: "".join("?ab\ncd"[i] for i in ids))
-    context = SimpleNamespace(recipe=SimpleNamespace(engine=SimpleNamespace(config=SimpleNamespace(model="m"))), cached=lambda key, make: letters)
+    rows = Group(
+        Problem("p", "?"),
+        (sample, Sample("p", 1, "ab")),
+        (Steps("p", 0, (3, 5)), Steps("p", 1, (2,))),
+        (Answer("p", 0, "", -1), Answer("p", 1, "", -1)),
+    )
+    letters = SimpleNamespace(
+        all_special_ids=[], is_fast=False, decode=lambda ids, **_: "".join("?ab\ncd"[i] for i in ids)
+    )
+    context = SimpleNamespace(
+        recipe=SimpleNamespace(engine=SimpleNamespace(config=SimpleNamespace(model="m"))),
+        cached=lambda key, make: letters,
+    )
     first, replayed = logprob.label([rows], logprob.Config(), context)
     assert first.values == pytest.approx(((0.9 * 0.4 * 0.5) ** (1 / 3), (0.2 * 0.8) ** 0.5))
     assert replayed.values == (None,) and replayed.weights == (0.0,)
@@ -107,7 +121,9 @@ def test_gold_takes_truth_of_steps_where_it_can_and_outcome_elsewhere(monkeypatc
     from prm.answers import Config as Answers
 
     reference = SimpleNamespace(answer="10", kinds=lambda steps: None)
-    context = SimpleNamespace(recipe=SimpleNamespace(problems={"test": None}, answers=Answers()), cached=lambda key, make: {"p": reference})
+    context = SimpleNamespace(
+        recipe=SimpleNamespace(problems={"test": None}, answers=Answers()), cached=lambda key, make: {"p": reference}
+    )
     rows = gold.label([group(("x\n10", 0), ("y\n14", 1), ("z", -1))], gold.Config(), context)
     assert [r.values for r in rows] == [(1.0, 1.0), (0.0, 0.0), (0.0,)] and all(r.key == "gold" for r in rows)
     reference.kinds = lambda steps: ["right", "slip"][: len(steps)]
@@ -127,8 +143,16 @@ def test_pairwise_embedding_takes_the_best_step_nearby():
     assert near.values == pytest.approx((0.6 / 2, 1 / 2))
 
 
-@pytest.mark.parametrize("module, bad", [(majority, {"mode": "medium"}), (pairwise, {"leak": 0.0}), (pairwise, {"temper": 0.0}), (pairwise, {"low": 0.9}),
-                                         (pairwise_embedding, {"window": 0.0})])
+@pytest.mark.parametrize(
+    "module, bad",
+    [
+        (majority, {"mode": "medium"}),
+        (pairwise, {"leak": 0.0}),
+        (pairwise, {"temper": 0.0}),
+        (pairwise, {"low": 0.95}),
+        (pairwise_embedding, {"window": 0.0}),
+    ],
+)
 def test_bad_settings_are_named(module, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         module.Config(**bad)

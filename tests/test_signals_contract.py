@@ -9,7 +9,7 @@ import random
 import pytest
 
 from prm import plugins
-from prm.records import Answer, Group, Problem, Sample, Steps, StepScores
+from prm.records import Answer, Group, Problem, Sample, StepScores
 from prm.segmenters import delimiter
 
 KEYS = {"vote", "policy", "gold", "reask", "fake"}
@@ -21,7 +21,9 @@ def group(problem_id, texts, clusters, reasons=None):
     samples = tuple(Sample(problem_id, i, t, reason="" if t.strip() else "empty") for i, t in enumerate(texts))
     steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
     answers = tuple(Answer(problem_id, i, "" if c < 0 else texts[i].split()[-1], c) for i, c in enumerate(clusters))
-    return Group(Problem(problem_id, "Tom has 3 bags of 4 apples and eats 2. How many are left?"), samples, steps, answers)
+    return Group(
+        Problem(problem_id, "Tom has 3 bags of 4 apples and eats 2. How many are left?"), samples, steps, answers
+    )
 
 
 RIGHT = "He has 3 * 4 = 12 apples.\nHe eats 2: 12 - 2 = 10.\nThe answer is 10"
@@ -70,6 +72,8 @@ def test_problems_do_not_mix_and_the_same_input_gives_the_same_rows(name):
 def test_the_order_of_the_samples_does_not_matter(name):
     module, usual = TEXT_ONLY[name], GROUPS[0]
     order = random.Random(1).sample(range(5), 5)
-    shuffled = Group(usual.problem, *(tuple(rows[i] for i in order) for rows in (usual.samples, usual.steps, usual.answers)))
+    shuffled = Group(
+        usual.problem, *(tuple(rows[i] for i in order) for rows in (usual.samples, usual.steps, usual.answers))
+    )
     first = {r.index: r for r in module.label([usual], module.Config(), None)}
     assert {r.index: r for r in module.label([shuffled], module.Config(), None)} == first

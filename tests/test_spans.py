@@ -19,8 +19,15 @@ def byte_level():
     t = Tokenizer(models.BPE())
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     t.decoder = decoders.ByteLevel()
-    t.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-                                                      special_tokens=["<s>"], show_progress=False))
+    t.train_from_iterator(
+        CORPUS,
+        trainers.BpeTrainer(
+            vocab_size=300,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            special_tokens=["<s>"],
+            show_progress=False,
+        ),
+    )
     return PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>")
 
 
@@ -28,7 +35,12 @@ def sentencepiece_like():
     t = Tokenizer(models.Unigram())
     t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     t.decoder = decoders.Metaspace(prepend_scheme="never")
-    t.train_from_iterator(CORPUS, trainers.UnigramTrainer(vocab_size=120, unk_token="<unk>", special_tokens=["<s>", "<unk>"], show_progress=False))
+    t.train_from_iterator(
+        CORPUS,
+        trainers.UnigramTrainer(
+            vocab_size=120, unk_token="<unk>", special_tokens=["<s>", "<unk>"], show_progress=False
+        ),
+    )
     return PreTrainedTokenizerFast(tokenizer_object=t, bos_token="<s>", unk_token="<unk>")
 
 
@@ -36,7 +48,9 @@ def wordpiece():
     t = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     t.normalizer = normalizers.BertNormalizer(lowercase=True)
     t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    t.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]", "[CLS]"], show_progress=False))
+    t.train_from_iterator(
+        CORPUS, trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]", "[CLS]"], show_progress=False)
+    )
     return PreTrainedTokenizerFast(tokenizer_object=t, unk_token="[UNK]", cls_token="[CLS]")
 
 
@@ -77,7 +91,9 @@ def test_unusual_spellings_and_split_characters():
     alphabet = tokenizer.backend_tokenizer.pre_tokenizer
     ids = [tokenizer.convert_tokens_to_ids(c) for c in alphabet.pre_tokenize_str(TEXT)[0][0]]
     assert len(ids) == len(TEXT.encode())
-    ends = [*step_char_ends(TEXT), ]
+    ends = [
+        *step_char_ends(TEXT),
+    ]
     assert token_ends(TEXT, ends, ids, tokenizer) == tuple(len(TEXT[:e].encode()) for e in ends)
 
 

@@ -2,10 +2,10 @@
 
     read_answers(samples, config) -> one Answer a sample
 
-Answers are clustered within a problem by canonical form first (`canonical.py`, text only, microseconds). Math-Verify is asked
-only about pairs of different canonical forms that are not both plain numbers, in worker processes with hard time limits
-(`workers.py`; in threads or on its own signals it hangs: huggingface/Math-Verify issue 22). A comparison that runs out of time
-counts as "not equal", so such an answer still equals its own canonical form.
+Answers are clustered within a problem by canonical form first (`canonical.py`, text only, microseconds). Math-Verify
+is asked only about pairs of different canonical forms that are not both plain numbers, in worker processes with hard
+time limits (`workers.py`; in threads or on its own signals it hangs: huggingface/Math-Verify issue 22). A comparison
+that runs out of time counts as "not equal", so such an answer still equals its own canonical form.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ STYLES = ("math", "last_number", "last_line")
 
 @dataclass(frozen=True)
 class Config:
-    """style: "math": \\boxed{}, "#### X", "the answer is X", bold, or the result that the last sentence states; "last_number": the text's
-    last number; "last_line": the last non-empty line, after a "...answer is/:" if it has one. Only "math" asks Math-Verify.
-    timeout: seconds one comparison may take. workers: processes, started when the first comparison needs one.
+    """style: "math": \\boxed{}, "#### X", "the answer is X", bold, or the result that the last sentence states;
+    "last_number": the text's last number; "last_line": the last non-empty line, after a "...answer is/:" if it has
+    one. Only "math" asks Math-Verify. timeout: seconds one comparison may take. workers: processes, started when the
+    first comparison needs one.
     """
 
     style: str = "math"
@@ -94,7 +95,8 @@ def _compare(families: Sequence[list[str]], pool: Comparer) -> frozenset[tuple[s
 
 
 def _cluster(forms: list[str], equal: frozenset[tuple[str, str]]) -> dict[str, int]:
-    """Canonical form -> cluster. A form joins the first cluster whose first member it equals, so order of appearance decides."""
+    """Canonical form -> cluster. A form joins the first cluster whose first member it equals, so order of appearance
+    decides."""
     heads: list[str] = []
     clusters: dict[str, int] = {}
     for form in forms:

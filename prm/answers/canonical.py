@@ -1,7 +1,8 @@
-r"""One spelling for answers that differ in typography only: \dfrac12 = \frac{1}{2} = 1/2 = 0.5 -> "1/2"; $1,200.00 -> "1200".
+r"""One spelling for answers that differ in typography only: \dfrac12 = \frac{1}{2} = 1/2 = 0.5 -> "1/2"; $1,200.00 ->
+"1200".
 
-A percent sign, a degree sign and a unit are dropped, as graders of GSM8K and MATH do. Everything here is string work in linear
-time: nothing is evaluated but fractions and decimals of at most 40 digits.
+A percent sign, a degree sign and a unit are dropped, as graders of GSM8K and MATH do. Everything here is string work
+in linear time: nothing is evaluated but fractions and decimals of at most 40 digits.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import re
 from fractions import Fraction
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad\b|~|\\hspace\{[^{}]*\}")
-_WRAPPED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}(?:\^\{?[23]\}?)?")
-_NOISE = re.compile(r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|displaystyle|boxed)(?![a-zA-Z])|\^\s*\{?\s*\\circ\s*\}?|\\degree|°|\\?%|\\?\$|\\[()\[\]]")
+_WRAPPED = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*\{([^{}]*)\}(?:\^\{?[23]\}?)?"
+)
+_NOISE = re.compile(
+    r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|displaystyle|boxed)(?![a-zA-Z])"
+    r"|\^\s*\{?\s*\\circ\s*\}?|\\degree|°|\\?%|\\?\$|\\[()\[\]]"
+)
 _BARE_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)|\\frac\s*(\d)\s*\{|\\frac\s*\{([^{}]*)\}\s*(\d)")
 _UNIT = re.compile(r"^(-?[\d.,/]+)\s+[a-zA-Z][a-zA-Z .^/0-9{}]+$")
 _ASSIGNED = re.compile(r"^[a-zA-Z](?:_?\{?\w\}?)?(?:\([a-zA-Z]\))?\s*=\s*([^=]+)$")
@@ -27,7 +33,14 @@ LONGEST = 200
 def canonical(answer: str) -> str:
     """The canonical form; "" for an answer with nothing in it. Rational numbers become "p/q" or "p" in lowest terms."""
     text = answer.strip().strip("*").strip()[:2000]
-    text = text.replace("{,}", ",").replace("\\!", "").replace("−", "-").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\\cfrac", "\\frac")
+    text = (
+        text.replace("{,}", ",")
+        .replace("\\!", "")
+        .replace("−", "-")
+        .replace("\\dfrac", "\\frac")
+        .replace("\\tfrac", "\\frac")
+        .replace("\\cfrac", "\\frac")
+    )
     text = _NOISE.sub("", _SPACES.sub(" ", text)).strip()
     text = re.sub(r"(?<=\d)(?:\^?\{?\s*(?:\\text\{)?(?:st|nd|rd|th)\b\}*)", " ", text)  # 12th, 12^{\text{th}}
     text = _unwrapped(text).strip(" ;:,").rstrip(".")
@@ -53,8 +66,13 @@ def is_number(form: str) -> bool:
 
 
 def needs_algebra(a: str, b: str) -> bool:
-    """Whether two canonical forms could be equal without being the same: not two numbers, no words, nothing that would explode."""
-    if a == b or (is_number(a) and is_number(b)) or any(is_number(f) and _NOT_VALUE.search(g) for f, g in ((a, b), (b, a))):
+    """Whether two canonical forms could be equal without being the same: not two numbers, no words, nothing that would
+    explode."""
+    if (
+        a == b
+        or (is_number(a) and is_number(b))
+        or any(is_number(f) and _NOT_VALUE.search(g) for f, g in ((a, b), (b, a)))
+    ):
         return False
     return all(len(f) <= LONGEST and not _is_word(f) and not _TOWER.search(f) for f in (a, b))
 

@@ -1,4 +1,5 @@
-"""Where in a text its final answer stands. Rules of our own, in order of how explicit the text is; blind to any reference."""
+"""Where in a text its final answer stands. Rules of our own, in order of how explicit the text is; blind to any
+reference."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ from prm.answers.canonical import canonical
 
 NUMBER = r"-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|-?\.\d+"
 _NUMBER = re.compile(rf"(?<![\w.]){NUMBER}")
-_HASHES = re.compile(r"####[ \t]*([^\n]+)")
+_HASHES = re.compile(r"####[ \t]*([^\n]+)\s*\Z")  # elsewhere it is a heading
 _STATED = re.compile(r"answer(?: is|:|\*\*:|:\*\*)+[ \t]*:?\s*(.*)", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
 _FORMULA = re.compile(r"\\\((.{1,400}?)\\\)|(?<!\\)\$([^$\n]{1,400})(?<!\\)\$|\\\[(.{1,800}?)\\\]", re.DOTALL)
-_RESULT = re.compile(rf"=\s*(?:\\?\$)?\s*({NUMBER})")
-_BARE = re.compile(r"[\[({]?[-+\d.,/^*\sxyzabn]{1,40}[\])}]?")
+_RESULT = re.compile(rf"=\s*(?:\\?\$|\\\()?\s*({NUMBER})")
+_HEADING = re.compile(r"^#+[ \t]*(?:final[ \t]+)?answer[ \t]*:?[ \t]*\n+[ \t]*([^\n]+)", re.IGNORECASE | re.MULTILINE)
+_ENDING = re.compile(
+    rf"(?:\bis|\bare|\bget|\bequals|=)(?: equal to| approximately)?:?\s*"
+    rf"(?:\\?\$|\\\()?\s*({NUMBER})(?:\\?%|\\\)|\$)?\s*\.?$"
+)
 _TRIES = 20  # boxes that never close, before one gives up
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
@@ -65,8 +70,11 @@ def _last_line(text: str) -> str:
 
 def _stated(text: str) -> str:
     """After "####" or the last "answer is": its formula, else its number, else a short phrase."""
-    if hashes := _HASHES.findall(text):
-        return hashes[-1].strip()
+    if hashes := _HASHES.search(text, max(text.rfind("####"), 0)):
+        return hashes.group(1).strip()
+    if headed := _HEADING.findall(text):
+        if bare := _bare(headed[-1].strip("* $")):
+            return bare
     stated = list(_STATED.finditer(text))
     if not stated:
         return ""
@@ -80,7 +88,8 @@ def _stated(text: str) -> str:
 
 
 def _concluded(text: str) -> str:
-    """No explicit mark: what the last paragraph states, bold first; failing that, the last result or number of the whole text."""
+    """No explicit mark: what the last paragraph states, bold first; failing that, the last result or number of the
+    whole text."""
     paragraphs = [p for p in re.split(r"\n\s*\n", text) if p.strip()]
     if not paragraphs:
         return ""
@@ -89,10 +98,20 @@ def _concluded(text: str) -> str:
     numeric = [b for b in bold if re.search(r"\d", b)]
     if numeric or (bold and not re.search(r"\d", last)):
         return _formula_or_number((numeric or bold)[-1], "") or (numeric or bold)[-1]
-    if _BARE.fullmatch(last.strip(" .*#")):  # a line of its own that is nothing but the answer
-        return last.strip(" .*#")
+    if bare := _bare(paragraphs[-1].strip().splitlines()[-1].strip(" *#")):
+        return bare
+    if ending := _ENDING.search(last):
+        return ending.group(1)
     results = _RESULT.findall(text[: text.rfind(last)])
     return _formula_or_number(last, results[-1] if results else "") or _last_number(text)
+
+
+def _bare(line: str) -> str:
+    """A last line without words is nothing but the answer, or an equation that ends in it."""
+    line = re.split(r"(?<![<>!\\])=", line)[-1].strip(" .")
+    letters = re.sub(r"\\[a-zA-Z]+", "", line)
+    wordless = re.search(r"\w", letters) and not re.search(r"[A-Za-z]{2,}|\\[()\[\]]|\$", letters)
+    return line if wordless and len(line) <= 80 else ""
 
 
 def _last_sentence(paragraph: str) -> str:
@@ -106,13 +125,22 @@ def _last_sentence(paragraph: str) -> str:
 
 def _formula_or_number(text: str, result: str) -> str:
     """The number equal to `result`, the last computed one, if `text` repeats it; else the last formula or number."""
-    spans = [(m.start(), m.end(), _right_side(next(g for g in m.groups() if g))) for m in _FORMULA.finditer(text)]
+    spans = [
+        (m.start(), m.end(), _right_side(next(g for g in m.groups() if g)))
+        for m in _FORMULA.finditer(text)
+        if not _is_prose(m)
+    ]
     inside = lambda at: any(start <= at < end for start, end, _ in spans)
     found = [(m.start(), m.group()) for m in _NUMBER.finditer(text) if not inside(m.start())]
     found = sorted(found + [(start, formula) for start, _, formula in spans if re.search(r"[\w\\]", formula)])
     plain = [item for _, item in found]
     computed = [item for item in plain if result and canonical(item) == canonical(result)]
     return (computed or plain or [""])[-1].strip()
+
+
+def _is_prose(formula: re.Match) -> bool:
+    """Two prices in one sentence: "$6 by buying 18 for $"."""
+    return formula.group(2) is not None and len(re.findall(r"(?<![\\a-zA-Z{])[A-Za-z]{2,}", formula.group(2))) > 1
 
 
 def _right_side(formula: str) -> str:

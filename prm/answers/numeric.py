@@ -1,7 +1,9 @@
-"""Tells formulas apart by their value at a fixed point of pseudo-random variables, so that Math-Verify is asked about few pairs.
+"""Tells formulas apart by their value at a fixed point of pseudo-random variables, so that Math-Verify is asked about
+few pairs.
 
-Two formulas that are equal agree at every point; if both can be evaluated and differ, they are not equal. Agreement proves nothing
-here and is left to Math-Verify. A grammar of a few rules over canonical forms; what it does not know evaluates to None ("cannot tell").
+Two formulas that are equal agree at every point; if both can be evaluated and differ, they are not equal. Agreement
+proves nothing here and is left to Math-Verify. A grammar of a few rules over canonical forms; what it does not know
+evaluates to None ("cannot tell").
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def differ(a: str, b: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def value(form: str) -> tuple[complex, ...] | None:
-    """The formula's value, or its items' values for a list (sorted where it has no brackets); None where it cannot be evaluated."""
+    """The formula's value, or its items' values for a list (sorted where it has no brackets); None where it cannot be
+    evaluated."""
     tokens = _TOKEN.findall(form)
     if "".join(tokens) != form or len(tokens) > 200:
         return None

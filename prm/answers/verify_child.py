@@ -1,7 +1,7 @@
 """Run as a script by workers.py: reads "a TAB b" lines, writes "1" if Math-Verify finds them equal, else "0".
 
-Math-Verify's own limits are switched off (they use signals); the parent kills this process when it overruns. It takes 2 GiB of
-memory at most, so that a power tower ends here and not in the machine's swap.
+Math-Verify's own limits are switched off (they use signals); the parent kills this process when it overruns. It takes
+2 GiB of memory at most, so that a power tower ends here and not in the machine's swap.
 """
 
 import functools
@@ -17,12 +17,16 @@ def main() -> None:
 
     rules = [LatexExtractionConfig(), ExprExtractionConfig()]
     parsed = functools.lru_cache(maxsize=256)(lambda form: parse(f"${form}$", rules, parsing_timeout=None))
-    verify(parsed("x+1"), parsed("1+x"), timeout_seconds=None)  # loads the grammar, which no comparison should be charged for
+    verify(
+        parsed("x+1"), parsed("1+x"), timeout_seconds=None
+    )  # loads the grammar, which no comparison should be charged for
     print("ready", flush=True)
     for line in sys.stdin:
         a, _, b = line.rstrip("\n").partition("\t")
         left, right = parsed(a), parsed(b)
-        same = bool(left and right) and (verify(left, right, timeout_seconds=None) or verify(right, left, timeout_seconds=None))
+        same = bool(left and right) and (
+            verify(left, right, timeout_seconds=None) or verify(right, left, timeout_seconds=None)
+        )
         print("1" if same else "0", flush=True)
 
 

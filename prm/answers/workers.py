@@ -1,7 +1,8 @@
-"""Math-Verify in processes of our own, each comparison under a hard time limit; a process that overruns is killed and replaced.
+"""Math-Verify in processes of our own, each comparison under a hard time limit; a process that overruns is killed and
+replaced.
 
-Plain `subprocess` and not multiprocessing: no thread of ours, no fork of a process that holds an accelerator, no re-import of the caller's
-main module.
+Plain `subprocess` and not multiprocessing: no thread of ours, no fork of a process that holds an accelerator, no
+re-import of the caller's main module.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class Comparer:
         if any(self._strikes[form] >= _STRIKES for form in pairs[index]):
             return
         child = self._idle.pop() if self._idle else _Child()
-        child.ask(*pairs[index])
+        if child.warm:  # else it is asked once it says that it is ready: never two lines at once behind select's back
+            child.ask(*pairs[index])
         ready.register(child.stdout, selectors.EVENT_READ, child)
         busy[child] = (index, time.monotonic() + self.timeout + (0 if child.warm else _START_LIMIT))
 
@@ -67,6 +69,7 @@ class Comparer:
         for key, _ in ready.select(max(0.0, soonest - time.monotonic())):
             child, line = key.data, key.data.answer()
             if line == "ready":  # it has imported Math-Verify: the clock of its first comparison starts now
+                child.ask(*pairs[busy[child][0]])
                 busy[child] = (busy[child][0], time.monotonic() + self.timeout)
                 continue
             index, _ = busy.pop(child)
@@ -84,7 +87,9 @@ class Comparer:
     def _overrun(self, child: _Child, pair: tuple[str, str]) -> None:
         if not child.warm:
             child.end()
-            raise PrmError("answers: the process that compares formulas does not start; try `python -c 'import math_verify'`")
+            raise PrmError(
+                "answers: the process that compares formulas does not start; try `python -c 'import math_verify'`"
+            )
         child.end()
         self.timeouts += 1
         self._strikes.update(pair)
@@ -95,8 +100,16 @@ class _Child:
 
     def __init__(self):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen([sys.executable, str(_CHILD)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True, encoding="utf-8", bufsize=1, env=environment)
+        self.process = subprocess.Popen(
+            [sys.executable, str(_CHILD)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            bufsize=1,
+            env=environment,
+        )
         self.stdout, self.warm = self.process.stdout, False
 
     def ask(self, a: str, b: str) -> None:
@@ -104,7 +117,7 @@ class _Child:
         self.process.stdin.flush()
 
     def answer(self) -> str:
-        """"ready" once, then "1" or "0" per pair asked, "" when the process is gone."""
+        """ "ready" once, then "1" or "0" per pair asked, "" when the process is gone."""
         line = self.stdout.readline().strip()
         self.warm = self.warm or line == "ready"
         return line

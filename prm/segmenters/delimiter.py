@@ -1,8 +1,8 @@
 r"""Cut a solution at the delimiters that its writer used: lines, blank lines, numbered items.
 
-A cut falls before the first non-blank character of a step, so white space belongs to the step before it (leading white space to the
-first). Code fences and LaTeX display blocks (\[...\], $$...$$, \begin{}...\end{} of display environments) are never cut inside; a block
-that is never closed hides no cut.
+A cut falls before the first non-blank character of a step, so white space belongs to the step before it (leading white
+space to the first). Code fences and LaTeX display blocks (\[...\], $$...$$, \begin{}...\end{} of display environments)
+are never cut inside; a block that is never closed hides no cut.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ _OPEN = re.compile(rf"(?P<fence>```)|(?P<bracket>\\\[)|(?P<dollars>\$\$)|{_ENVIR
 
 @dataclass(frozen=True)
 class Config:
-    """by: "lines"; "blank_lines"; "numbered" (items "1.", "2)", "Step 3" start steps, nothing else does); "auto": blank lines, and numbered
-    items too. min_chars: a shorter step joins the one before it. max_steps: what comes after joins the last allowed step; 0 = no limit.
+    """by: "lines"; "blank_lines"; "numbered" (items "1.", "2)", "Step 3" start steps, nothing else does); "auto":
+    blank lines, and numbered items too. min_chars: a shorter step joins the one before it. max_steps: what comes after
+    joins the last allowed step; 0 = no limit.
     """
 
     by: str = "auto"
@@ -45,7 +46,8 @@ class Config:
 
 
 def cut(sample: Sample, config: Config) -> Steps:
-    """The sample's steps; none for a sample with a reason or without a visible character. Linear in the text's length."""
+    """The sample's steps; none for a sample with a reason or without a visible character. Linear in the text's
+    length."""
     text = sample.text
     if sample.reason or not text.strip():
         return Steps(sample.problem_id, sample.index, ())

@@ -1,9 +1,10 @@
-r"""What a step of a written solution asserts that another solution could confirm: numbers, results of computations, short formulas.
+r"""What a step of a written solution asserts that another solution could confirm: numbers, results of computations,
+short formulas.
 
     "So 3 \times \$4 = \$12"    numbers 3, 4, 12; result 12
-    "\frac{1}{2} x = 5"         numbers 1, 2, 5, 1/2; result 5; formula 1/2x=5
+    "\frac{1}{2} x = 5"         numbers 1, 2, 5; computed 0.5
 
-Numbers are keys, not floats: "1,200.00", "1200" and "1.2e3"-free spellings of one value share a key; decimals agree after rounding.
+Numbers are keys, not floats: spellings of one value ("1,200.00", "1200") share a key, decimals agree after rounding.
 """
 
 from __future__ import annotations
@@ -15,33 +16,87 @@ from dataclasses import dataclass
 
 from prm.answers.canonical import canonical
 
-_MARKER = re.compile(r"^[ \t]*(?:#{1,6}[ \t]*)?(?:\*\*)?(?:Step[ \t]+\d{1,3}\b[:.]?|\d{1,3}[.)](?=[ \t*]))", re.MULTILINE | re.IGNORECASE)
+_MARKER = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*)?(?:\*\*)?(?:Step[ \t]+\d{1,3}\b[:.]?|\d{1,3}[.)](?=[ \t*]))", re.MULTILINE | re.IGNORECASE
+)
 _TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname)\s*\{[^{}]*\}")
 _FRAC = re.compile(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _SHORT_FRAC = re.compile(r"\\[dtc]?frac\s*(\d)\s*(\d)")
-_SIGNS = (("\\times", "*"), ("\\cdot", "*"), ("×", "*"), ("·", "*"), ("\\div", "/"), ("÷", "/"), ("−", "-"), ("–", "-"), ("{,}", ","), ("\\%", "%"),
-          ("\\approx", "="), ("≈", "="), ("\\$", ""), ("$", " "), ("\\left", ""), ("\\right", ""), ("\\,", ""), ("\\!", ""), ("**", " "), ("€", ""),
-          ("£", ""), ("\\(", " "), ("\\)", " "), ("\\[", " "), ("\\]", " "), ("\\boxed", " "), ("&", " "))
+_SIGNS = (
+    ("\\times", "*"),
+    ("\\cdot", "*"),
+    ("×", "*"),
+    ("·", "*"),
+    ("\\div", "/"),
+    ("÷", "/"),
+    ("−", "-"),
+    ("–", "-"),
+    ("{,}", ","),
+    ("\\%", "%"),
+    ("\\approx", "="),
+    ("≈", "="),
+    ("\\$", ""),
+    ("$", " "),
+    ("\\left", ""),
+    ("\\right", ""),
+    ("\\,", ""),
+    ("\\!", ""),
+    ("**", " "),
+    ("€", ""),
+    ("£", ""),
+    ("\\(", " "),
+    ("\\)", " "),
+    ("\\[", " "),
+    ("\\]", " "),
+    ("\\boxed", " "),
+    ("&", " "),
+)
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
 _TIMES_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=\d)")
 _PER_UNIT = re.compile(r"/\s*[A-Za-z]+")
-_UNITS = re.compile(r"(?<=[\d)%])[ ]*(?:\([A-Za-z][^()=\d]{0,40}\)|[A-Za-z][A-Za-z' ]{1,40}(?![\w(\\]))[ ]*(?=[-+*/=)])")
+_UNITS = re.compile(
+    r"(?<=[\d)%])[ ]*(?:\([A-Za-z][^()=\d]{0,40}\)|[A-Za-z][A-Za-z' ]{1,40}(?![\w(\\]))[ ]*(?=[-+*/=)])"
+)
 _LITERAL = r"\d+(?:\.\d+)?%?|\.\d+%?"
-_EXPRESSION = re.compile(rf"(?<![\w.^_\\])\(*-?(?:{_LITERAL})\)*(?:\s*[-+*/]\s*\(*-?(?:{_LITERAL})(?![a-zA-Z^_\\({{])\)*)*")
+_EXPRESSION = re.compile(
+    rf"(?<![\w.^_\\])\(*-?(?:{_LITERAL})\)*(?:\s*[-+*/]\s*\(*-?(?:{_LITERAL})(?![a-zA-Z^_\\({{])\)*)*"
+)
 _NUMBER = re.compile(rf"(?<![\w.^_])(?:{_LITERAL})")
-_FORMULA = re.compile(r"\\\((.{1,120}?)\\\)|(?<![\\$])\$([^$\n]{1,120})\$|\\\[(.{1,400}?)\\\]|\$\$(.{1,400}?)\$\$", re.DOTALL)
+_FORMULA = re.compile(
+    r"\\\((.{1,120}?)\\\)|(?<![\\$])\$([^$\n]{1,120})\$|\\\[(.{1,400}?)\\\]|\$\$(.{1,400}?)\$\$", re.DOTALL
+)
 _RELATION = re.compile(r"(?<![<>!\\])=|\\(?:approx|implies|Rightarrow|iff|equiv|leq?|geq?)(?![a-zA-Z])|\\\\")
 _WORDS = {w: i for i, w in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())}
-_WORDS |= {"twice": 2, "double": 2, "doubled": 2, "half": 0.5, "thrice": 3, "triple": 3, "tripled": 3, "dozen": 12, "quarter": 0.25, "twenty": 20,
-           "thirty": 30, "pair": 2, "couple": 2, "third": 3, "fourth": 4, "fifth": 5, "once": 1, "first": 1, "second": 2}
+_WORDS |= {
+    "twice": 2,
+    "double": 2,
+    "doubled": 2,
+    "half": 0.5,
+    "thrice": 3,
+    "triple": 3,
+    "tripled": 3,
+    "dozen": 12,
+    "quarter": 0.25,
+    "twenty": 20,
+    "thirty": 30,
+    "pair": 2,
+    "couple": 2,
+    "third": 3,
+    "fourth": 4,
+    "fifth": 5,
+    "once": 1,
+    "first": 1,
+    "second": 2,
+}
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 LONGEST_FORMULA = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Assertions:
-    """numbers: keys of all numbers written. results: keys of what an equation with arithmetic on its left states on its right. computed: keys
-    of what the arithmetic comes to, every bracket and partial sum of it included. formulas: canonical short formulas with a letter."""
+    """numbers: keys of all numbers written. results: keys of what an equation with arithmetic on its left states on
+    its right. computed: keys of what the arithmetic comes to, every bracket and partial sum of it included. formulas:
+    canonical short formulas with a letter."""
 
     numbers: frozenset[str]
     results: frozenset[str]
@@ -71,7 +126,8 @@ def read(text: str) -> Assertions:
 
 
 def known(problem: str) -> frozenset[str]:
-    """Keys of the numbers a problem states, in digits, as percentages or in words: whoever repeats them asserts nothing."""
+    """Keys of the numbers a problem states, in digits, as percentages or in words: whoever repeats them asserts
+    nothing."""
     found = read(problem)
     words = {key(float(_WORDS[w])) for w in re.findall(r"[a-z]+", problem.lower()) if w in _WORDS}
     shares = {key(float(p) / 100) for p in re.findall(r"(\d+(?:\.\d+)?)\s*\\?%", problem)}
@@ -79,8 +135,8 @@ def known(problem: str) -> frozenset[str]:
 
 
 def key(value: float) -> str:
-    """Equal for spellings of one value; decimals after rounding to what people write. The sign is left out: 2 - (-4) and -4 - 2 are one
-    difference to those who go on with it."""
+    """Equal for spellings of one value; decimals after rounding to what people write. The sign is left out: 2 - (-4)
+    and -4 - 2 are one difference to those who go on with it."""
     value = abs(value)
     if abs(value - round(value)) < 1e-9 and abs(value) < 1e15:
         return str(round(value))
@@ -100,7 +156,8 @@ def plain(text: str) -> str:
 
 
 def parse(expression: str) -> ast.expr | None:
-    """The tree of an expression of + - * / over numbers; None for anything else. Brackets left open at either end are dropped."""
+    """The tree of an expression of + - * / over numbers; None for anything else. Brackets left open at either end are
+    dropped."""
     spelled = re.sub(r"(\d+(?:\.\d+)?|\.\d+)%", r"(\1/100)", re.sub(r"\s+", "", expression))
     excess = spelled.count("(") - spelled.count(")")
     spelled = spelled[excess:] if excess > 0 and spelled.startswith("(" * excess) else spelled

@@ -1,9 +1,10 @@
-"""Sequence log-probability: how likely the policy found the step's own tokens. The baseline that every signal must be shown against.
+"""Sequence log-probability: how likely the policy found the step's own tokens. The baseline that every signal must be
+shown against.
 
     value = exp(mean over the step's tokens of log p(token))        the geometric mean of their probabilities
 
-A step's tokens are those between its predecessor's end and its own (prm/spans.py). Abstains where the engine knows no log-probabilities
-(replayed samples) and on steps that own no token.
+A step's tokens are those between its predecessor's end and its own (prm/spans.py). Abstains where the engine knows no
+log-probabilities (replayed samples) and on steps that own no token.
 """
 
 from __future__ import annotations
@@ -45,9 +46,15 @@ def _likelihood(logprobs: Sequence[float]) -> float | None:
 
 
 def _tokenizer(config: Config, context):
-    name = config.tokenizer or getattr(context.recipe.engine.config, "tokenizer", "") or getattr(context.recipe.engine.config, "model", "")
+    name = (
+        config.tokenizer
+        or getattr(context.recipe.engine.config, "tokenizer", "")
+        or getattr(context.recipe.engine.config, "model", "")
+    )
     if not name:
-        raise PrmError("signals.logprob: cannot tell which tokenizer the samples were drawn with; set signals.logprob.tokenizer")
+        raise PrmError(
+            "signals.logprob: cannot tell which tokenizer the samples were drawn with; set signals.logprob.tokenizer"
+        )
     return context.cached(("tokenizer", name), lambda: _load(name))
 
 

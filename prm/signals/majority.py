@@ -3,8 +3,9 @@
     hard    value = 1[answer in the largest cluster]
     soft    value = (n_c - 1) / (n - 1)       the share of the *other* votes that agree with this one
 
-n votes in all, n_c for this answer's cluster. confidence = (n_1 - n_2) / n, the margin of the largest cluster over the second. Samples without an
-answer, votes of one and tied votes abstain. Blind to which step is wrong, and inverted on errors that most samples share (METHODS.md, fact 1).
+n votes in all, n_c for this answer's cluster. confidence = (n_1 - n_2) / n, the margin of the largest cluster over the
+second. Samples without an answer, votes of one and tied votes abstain. Blind to which step is wrong, and inverted on
+errors that most samples share (METHODS.md, fact 1).
 """
 
 from __future__ import annotations
@@ -45,7 +46,16 @@ def _group(group: Group, config: Config) -> list[StepScores]:
     for answer, steps in zip(group.answers, group.steps):
         value = _value(answer, votes, first, total, config.mode) if margin > 0 else None
         weight = 0.0 if value is None else margin
-        rows.append(StepScores(answer.problem_id, answer.index, "majority", KEY, (value,) * len(steps.ends), (weight,) * len(steps.ends)))
+        rows.append(
+            StepScores(
+                answer.problem_id,
+                answer.index,
+                "majority",
+                KEY,
+                (value,) * len(steps.ends),
+                (weight,) * len(steps.ends),
+            )
+        )
     return rows
 
 

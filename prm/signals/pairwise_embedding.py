@@ -1,10 +1,11 @@
 """Pairwise consistency of texts: does each sibling solution have a step that says the same?
 
-    value = sum_j w_j max_{m near step} cos(e(step), e(step m of sibling j)) / sum_j w_j        cosines below 0 count as 0
+    value = sum_j w_j max_{m near step} cos(e(step), e(step m of sibling j)) / sum_j w_j      (a cosine below 0 counts as 0)
 
-e: mean of the encoder's last hidden states over the text's tokens, unit length. m is near when its relative position in sibling j (0 at the first step, 1
-at the last) is within `window` of the step's own, so that order counts; w_j = copies_j ** -1/2, texts equal to the sample's own left out.
-confidence = n / (n + 2) for n siblings (in w). A sample without siblings abstains. Shapes: _S steps, _D embedding.
+e: mean of the encoder's last hidden states over the text's tokens, unit length. m is near when its relative position
+in sibling j (0 at the first step, 1 at the last) is within `window` of the step's own, so that order counts; w_j =
+copies_j ** -1/2, texts equal to the sample's own left out. confidence = n / (n + 2) for n siblings (in w). A sample
+without siblings abstains. Shapes: _S steps, _D embedding.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ KEY = "vote"
 
 @dataclass(frozen=True)
 class Config:
-    """model: a folder or hub id of an encoder. window: how far apart, of the solution's length, two steps may stand. batch: texts at once;
-    max_tokens: a longer step is cut."""
+    """model: a folder or hub id of an encoder. window: how far apart, of the solution's length, two steps may stand.
+    batch: texts at once; max_tokens: a longer step is cut."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
     window: float = 0.5
@@ -71,7 +72,9 @@ def load(model: str):
         found = torch.empty(len(texts), network.config.hidden_size)
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            inputs = tokenizer([texts[i] for i in rows], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt").to(device)
+            inputs = tokenizer(
+                [texts[i] for i in rows], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+            ).to(device)
             hidden = network(**inputs).last_hidden_state.float()
             mask = inputs["attention_mask"].unsqueeze(-1)
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
@@ -89,13 +92,17 @@ def _group(group: Group, config: Config, encode) -> list[StepScores]:
     return [_sample(group, i, cuts, vectors, copies, config) for i in range(len(cuts))]
 
 
-def _sample(group: Group, i: int, cuts: list[list[str]], vectors: dict[str, np.ndarray], copies: Counter, config: Config) -> StepScores:
+def _sample(
+    group: Group, i: int, cuts: list[list[str]], vectors: dict[str, np.ndarray], copies: Counter, config: Config
+) -> StepScores:
     import numpy as np
 
     sample, mine = group.samples[i], cuts[i]
     siblings = [j for j in range(len(cuts)) if cuts[j] and group.samples[j].text != sample.text]
     if not mine or not siblings:
-        return StepScores(sample.problem_id, sample.index, "pairwise_embedding", KEY, (None,) * len(mine), (0.0,) * len(mine))
+        return StepScores(
+            sample.problem_id, sample.index, "pairwise_embedding", KEY, (None,) * len(mine), (0.0,) * len(mine)
+        )
     own_SD, places = np.stack([vectors[t] for t in mine]), _places(len(mine))
     total, mass = np.zeros(len(mine)), 0.0
     for j in siblings:
@@ -104,8 +111,14 @@ def _sample(group: Group, i: int, cuts: list[list[str]], vectors: dict[str, np.n
         near = np.abs(places[:, None] - _places(len(cuts[j]))[None]) <= config.window + 1e-9
         total += weight * np.where(near, cosines, 0.0).max(1).clip(0.0, 1.0)
         mass += weight
-    return StepScores(sample.problem_id, sample.index, "pairwise_embedding", KEY, tuple(float(v) for v in (total / mass).clip(0, 1)),
-                      (mass / (mass + 2),) * len(mine))
+    return StepScores(
+        sample.problem_id,
+        sample.index,
+        "pairwise_embedding",
+        KEY,
+        tuple(float(v) for v in (total / mass).clip(0, 1)),
+        (mass / (mass + 2),) * len(mine),
+    )
 
 
 def _places(n: int) -> np.ndarray:
