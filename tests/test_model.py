@@ -26,9 +26,9 @@ def made(folder, kind="llama", **changes):
     return prm
 
 
-def test_an_untrained_prm_says_a_half(tmp_path):
+def test_an_untrained_prm_is_sure_of_nothing(tmp_path):
     prm = PRM.create(tiny.config(tiny.backbone(tmp_path)), "cpu")
-    assert prm.score(PROBLEM, STEPS) == [0.5, 0.5, 0.5]
+    assert all(0.02 < score < 0.98 for score in prm.score(PROBLEM, STEPS))
 
 
 @pytest.mark.parametrize("kind", ["llama", "bert"])
