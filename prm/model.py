@@ -11,6 +11,7 @@ the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA;
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,7 @@ class PRM:
 
     @classmethod
     def create(cls, config: Config, device: str = "auto") -> PRM:
-        """An untrained PRM (0.5 everywhere) on the config's backbone; LoRA's factors come from torch's global seed."""
+        """An untrained PRM on the config's backbone; what is random in it comes from torch's global seed."""
         from prm import models
 
         models.check(config.backbone)
@@ -105,7 +106,7 @@ class PRM:
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> PRM:
-        """A saved PRM, ready to score. device: "auto" takes CUDA where there is one."""
+        """A saved PRM, ready to score. device: "auto" takes CUDA where there is one (this process's)."""
         from safetensors.torch import load_file
 
         folder = Path(folder)
@@ -135,7 +136,7 @@ class PRM:
         fingerprint = fingerprint_of(backbone_path, backbone.config)
         network = networks.Network(networks.add_lora(backbone, config.lora) if config.lora else backbone)
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
         return cls(config, network.to(device), tokenizer, fingerprint)
 
     def save(self, folder: str | Path) -> None:

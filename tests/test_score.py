@@ -9,6 +9,7 @@ from prm.score import KEY, score_samples
 
 def test_one_row_a_sample_in_order(tmp_path):
     prm = PRM.create(tiny.config(tiny.backbone(tmp_path)), "cpu")
+    prm.network.head.weight.data.zero_()
     good = Problem("a", "what is one ?")
     rows = [
         (good, Sample("a", 0, "so one .\nit makes right .\n"), Steps("a", 0, (9, 26))),

@@ -1,0 +1,136 @@
+"""Runs the GPU path and checks it: bfloat16 against float32, packed against padded, one training with resume, and speed.
+
+    python -m eval.gpu_check [--backbone world]
+
+Exits 0 when every check holds, 1 when one fails, and 3 without a GPU, having checked nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from eval import bench_train
+from prm.errors import PrmError
+
+
+def scores_agree(backbone: str) -> str:
+    """bfloat16 on the GPU, float32 on the GPU and float32 on the CPU give one PRM's scores."""
+    made = {name: _random_prm(backbone, dtype, device) for name, dtype, device in
+            (("cpu", "float32", "cpu"), ("gpu", "float32", "cuda"), ("bf16", "bfloat16", "cuda"))}
+    windows = _encoded(made["cpu"], 64)
+    scores = {name: [s for one in prm.score_encoded(windows) for s in one] for name, prm in made.items()}
+    gaps = {name: max(abs(a - b) for a, b in zip(scores["cpu"], scores[name])) for name in ("gpu", "bf16")}
+    assert gaps["gpu"] < 1e-3, f"float32 scores differ from the CPU's by {gaps['gpu']:.1e}"
+    assert gaps["bf16"] < 0.1, f"bfloat16 scores differ by {gaps['bf16']:.1e}"
+    return f"largest gap {gaps['gpu']:.1e} in float32, {gaps['bf16']:.1e} in bfloat16"
+
+
+def packed_is_padded(backbone: str) -> str:
+    """Packed rows give the logits of padded ones, for each attention that this machine has."""
+    import torch
+    from prm.collate import pack, pad
+
+    told = []
+    for attention in ("sdpa", "eager", "flash_attention_2"):
+        try:
+            prm = _random_prm(backbone, "bfloat16" if "flash" in attention else "float32", "cuda", attention)
+        except PrmError as error:  # flash attention is a package of its own; its absence is told, not hidden
+            if "flash" not in attention:
+                raise
+            told.append(f"no {attention} ({error})")
+            continue
+        windows = [encoded.windows[0] for encoded in _encoded(prm, 32)]
+        capacity = None if "flash" in attention else prm.config.max_tokens
+        with torch.inference_mode():
+            logits = [prm.network(**{k: v.cuda() for k, v in batch.items()}) for batch in
+                      (pad(windows, 0), pack(windows, 0, capacity))]
+        gap = float((logits[0] - logits[1]).abs().max() / logits[0].abs().max())
+        assert gap < (5e-2 if "flash" in attention else 1e-3), f"{attention}: packed logits differ by {gap:.1e}"
+        told.append(f"{attention} {gap:.1e}")
+    return ", ".join(told)
+
+
+def training_learns(backbone: str) -> str:
+    """In bfloat16 autocast the loss of a learnable rule falls, whole and split batches alike."""
+    from prm.model import Config, PRM
+    from prm.progress import progress
+    from prm.train import Config as TrainConfig
+    from prm.trainer import make_trainer
+    import torch
+
+    ends = []
+    for accumulate in (1, 4):
+        torch.manual_seed(0)
+        prm = PRM.create(Config(backbone=backbone, max_tokens=256), "cuda")
+        items = [_rule(item) for item in bench_train.synthetic(2048, 80, len(prm.tokenizer))]
+        with tempfile.TemporaryDirectory() as folder:
+            settings = TrainConfig(batch=64, lr=3e-3, accumulate=accumulate, epochs=4)
+            trainer = make_trainer(prm, items, settings, Path(folder), 0, progress)
+            assert trainer.args.bf16, "bfloat16 was not taken"
+            trainer.train()
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        assert losses[-1] < 0.8 * losses[0], f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}"
+        ends.append(losses[-1])
+    assert abs(ends[0] - ends[1]) < 0.05, f"whole batches end at {ends[0]:.3f}, split ones at {ends[1]:.3f}"
+    return f"loss ends at {ends[0]:.3f}, split in 4 at {ends[1]:.3f}"
+
+
+def speed(backbone: str) -> str:
+    bench_train.main(["--backbone", backbone, "--solutions", "8192", "--batch", "256"])
+    return "see the table"
+
+
+CHECKS: tuple[Callable[[str], str], ...] = (scores_agree, packed_is_padded, training_learns, speed)
+
+
+def _rule(item):
+    """Labels that can be learned: whether the token read is odd."""
+    labels = type(item.values)("f", (0.9 if item.window.ids[read] % 2 else 0.1 for read in item.window.reads))
+    return dataclasses.replace(item, values=labels)
+
+
+def _random_prm(backbone: str, dtype: str, device: str, attention: str = "sdpa"):
+    """The same random PRM each time: its trained weights are drawn on the CPU."""
+    import torch
+    from prm.model import PRM, Config
+
+    prm = PRM.create(Config(backbone=backbone, max_tokens=256, dtype=dtype, attention=attention), device)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in prm.network.parameters():
+        if parameter.requires_grad:
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
+    return prm
+
+
+def _encoded(prm, n: int) -> list:
+    from prm.encode import Encoded
+
+    return [Encoded((item.window,)) for item in bench_train.synthetic(n, 80, len(prm.tokenizer))]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m eval.gpu_check", description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="world", help="world, a folder or a hub id")
+    backbone = parser.parse_args(arguments).backbone
+    import torch
+
+    if not torch.cuda.is_available():
+        print("no CUDA: nothing was checked")
+        return 3
+    failed = 0
+    for check in CHECKS:
+        try:
+            print(f"ok    {check.__name__}: {check(backbone)}", flush=True)
+        except AssertionError as error:
+            failed += 1
+            print(f"FAIL  {check.__name__}: {error}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
