@@ -1,6 +1,6 @@
 """Pairwise consistency of texts: does each sibling solution have a step that says the same?
 
-    value = sum_j w_j max_{m near step} cos(e(step), e(step m of sibling j)) / sum_j w_j      a cosine below 0 counts as 0
+    value = sum_j w_j max_{m near step} cos(e(step), e(step m of sibling j)) / sum_j w_j     (cosines below 0 count 0)
 
 e: mean of the encoder's last hidden states over the text's tokens, unit length. m is near when its relative position
 in sibling j (0 at the first step, 1 at the last) is within `window` of the step's own, so that order counts; w_j =
