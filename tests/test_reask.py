@@ -55,14 +55,14 @@ def group(*texts):
 def test_misconception_shared_by_all_samples_is_found():
     wrong, right = "So 7 + 5 = 3\nThe answer is 3", "So 7 + 5 = 2\nThe answer is 2"
     scores = reask.label([group(wrong, wrong, wrong, right)], reask.Config(samples=2), Context())
-    assert scores[0].values[0] < 0.3 and scores[3].values[0] == 1.0
+    assert scores[0].values[0] < 0.1 and scores[3].values[0] > 0.9
     assert [s.values[1] for s in scores] == [1.0] * 4  # the answers repeat the results
-    assert min(scores[0].weights) > 0.3
+    assert min(scores[0].weights) > 0.8
 
 
 def test_a_miscopied_answer_is_wrong_and_an_empty_claim_abstains():
     (scores,) = reask.label([group("Well\nSo 7 + 5 = 2\nThe answer is 4")], reask.Config(samples=1), Context())
-    assert scores.values == (None, 1.0, 0.0) and scores.weights[0] == 0
+    assert scores.values[0] is None and scores.values[1] > 0.9 and scores.values[2] < 0.1 and scores.weights[0] == 0
 
 
 def test_each_fact_is_asked_once_a_run():

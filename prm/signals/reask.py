@@ -1,9 +1,12 @@
 """Re-asking by another route: is a step's result what the policy itself says when the same quantity is asked differently?
 
 For each fact q = (operator, left, right) that a step asserts, every route r to q (prm/world/routes.py) is put to the policy as a new problem and
-answered `samples` times. With s_r(d) the share of answers that map to digit d,
+answered `samples` times. Routes are witnesses that err independently, each right with chance p and otherwise uniform over the other nine digits
+(naive Bayes). With s_r(d) the share of route r's answers that map to digit d, and p = max_d mean_r s_r(d) within [.2, .95],
 
-    S_q(d) = mean_r s_r(d),   value(step) = min over its facts of  S_q(asserted) / max_d S_q(d),   weight = max_d S_q(d) - second largest.
+    P_q(d) = softmax_d( log(9 p / (1 - p)) sum_r s_r(d) ),   value(step) = min over its facts of P_q(asserted digit),
+
+and the weight is P_q's largest minus its second largest.
 
 The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
 independence key of its own. The answer's line is right where it repeats the last result (weight 1). Steps that assert nothing checkable
@@ -13,6 +16,7 @@ Source: METHODS.md, fact 2. Only problems of the small world can be re-posed yet
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +60,7 @@ def _claims(step: str) -> list[tuple[Fact, int]]:
 
 
 def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, float]]:
-    """fact -> digit -> S_q(digit); empty where the fact has too few routes or no answer could be read."""
+    """fact -> digit -> P_q(digit); empty where the fact has too few routes or no answer could be read."""
     asked = {fact: world_routes.routes(fact) for fact in facts}
     asked = {fact: routes if len(routes) >= config.fewest else [] for fact, routes in asked.items()}
     problems, mapped = [], {}
@@ -82,8 +86,14 @@ def _answer(sample: Sample) -> int | None:
 
 
 def _pool(counts: list[Counter]) -> dict[int, float]:
+    """P_q from each route's count of answers by digit."""
     heard = [c for c in counts if c]
-    return {d: sum(c[d] / c.total() for c in heard) / len(heard) for d in range(10)} if heard else {}
+    if not heard:
+        return {}
+    votes = [sum(c[d] / c.total() for c in heard) for d in range(10)]
+    p = min(0.95, max(0.2, max(votes) / len(heard)))
+    odds = [math.exp(math.log(9 * p / (1 - p)) * (v - max(votes))) for v in votes]
+    return {d: o / sum(odds) for d, o in enumerate(odds)}
 
 
 def _score(sample: Sample, steps: list[str], beliefs: dict[Fact, dict[int, float]]) -> StepScores:
@@ -106,4 +116,4 @@ def _share(belief: dict[int, float], digit: int) -> tuple[float | None, float]:
     if not belief:
         return None, 0.0
     first, second = sorted(belief.values(), reverse=True)[:2]
-    return belief[digit] / first, first - second
+    return belief[digit], first - second
