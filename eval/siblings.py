@@ -11,7 +11,7 @@ How the threshold was chosen: by principle, before any label was made on Process
 siblings (or their votes), so the point where evidence turns is 0.5, and combining labels keeps that point. The
 signal's own constants were chosen on solutions of problems that ProcessBench does not hold (PARC, PRMBench, the
 solutions that come with GSM8K, the pool's own samples), which hardly tell them apart. ProcessBench was run twice on
-the way: with formulas counted and high = .7 (F1 .661 on GSM8K, .332 on MATH), then, as those solutions advised,
+the way: with formulas counted and high = .7 (F1 .661 on GSM8K, .332 on MATH), then, as PRMBench advised,
 without formulas, with high = .9 and with better reading of unmarked answers (.661, .385). Since the second run was
 made because the first fell short on MATH, that number is a little optimistic; with 29 wrong solutions its interval is
 wide anyway.
