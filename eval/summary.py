@@ -121,7 +121,7 @@ def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
 
 
 def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[bool, str, str]:
-    """(improves, verdict, why). METHODS.md, "The claim we may make": both intervals must exclude 0."""
+    """(improves, verdict, why). "Improves" is said only where both intervals exclude 0."""
     ours, majority, outcome = (accuracy.get(key) for key in ("prm_vote", "majority", "orm_vote"))
     if ours is None or outcome is None:
         missing = "PRM (arm `prm`)" if ours is None else "outcome model on the same data (arm `orm`)"

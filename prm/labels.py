@@ -9,7 +9,7 @@ value v_s of each signal s that speaks:
     across keys     logit(label) = sum_k w_k clip(logit(v_k), -L, L)
                     weight = min(cap, 1 - prod_k (1 - min(w_k, 1))) * (1 - gate * (max_k v_k - min_k v_k))
 
-A step on which no signal speaks has no label (None, weight 0). Sources: METHODS.md, facts 1 and 4. A hard agreement
+A step on which no signal speaks has no label (None, weight 0). A hard agreement
 filter drops whole classes, so the gate here is soft and what falls under `min_weight` is counted by class (`counts`).
 Dynamic weights that depend on the model's own predictions belong to training (prm/loss.py).
 """

@@ -38,9 +38,9 @@ class Network(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):  # one vector: nothing to gain from bf16 here, digits to lose
             return self.head(hidden.flatten(0, 1)[at].float()).squeeze(-1)
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs=None):
+    def gradient_checkpointing_enable(self, **options):
         """Called by transformers.Trainer; frozen embeddings must pass gradients on for LoRA behind checkpoints."""
-        self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs=gradient_checkpointing_kwargs)
+        self.backbone.gradient_checkpointing_enable(**options)
         self.backbone.enable_input_require_grads()
 
 

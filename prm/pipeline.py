@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from prm import config, models, plugins, problems, store
+from prm import config, labels, models, plugins, problems, store
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
@@ -74,7 +74,8 @@ def _execute(stage: Stage, recipe: Recipe) -> None:
         else:
             _shards(stage, recipe, folder)
         parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
-        folder.finish({"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents},
+        counts = {"labels": labels.counts(folder.rows())} if stage.kind == "labels" else {}  # what was dropped, by class
+        folder.finish({"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **counts},
                       time.monotonic() - began if stage.kind == "prm" else None)
     say(summary(folder))
 
@@ -94,7 +95,9 @@ def summary(folder: store.Folder) -> str:
     facts = found or folder.tally()
     reasons = ", ".join(f"{reason} {count}" for reason, count in facts["reasons"].items())
     rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] != "prm" else "a model"
+    steps = ", ".join(f"{count:,} {what}" for what, count in facts.get("labels", {}).items() if count)
     return (f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s" + (f"; rejected: {reasons}" if reasons else "")
+            + (f"; steps: {steps}" if steps else "")
             + ("" if found else f"  (not complete: {len(folder.shards())} shards)"))
 
 

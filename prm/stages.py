@@ -13,7 +13,6 @@ and anywhere. The labels of the test split train nothing; they are there to be m
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +71,7 @@ def plan(recipe: Recipe, drawn: Mapping[str, list[Problem]], context: Context, s
         add(f"problems.{split}", {"problems": store.digest(config.plain(rows)), "shard": recipe.shard}, _draw(rows, recipe.shard))
     for split in drawn:
         facts = {"engine": _facts(recipe.engine), "sampling": config.plain(recipe.sampling)}
-        add(f"samples.{split}", facts, _sample(recipe, split, context), [f"problems.{split}"])
+        add(f"samples.{split}", facts, _sample(recipe, context), [f"problems.{split}"])
     for split in drawn:
         add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter), [f"samples.{split}"])
     for split in drawn:
@@ -100,12 +99,9 @@ def _draw(rows: list[Problem], shard: int):
     return lambda i: rows[i * shard:(i + 1) * shard]
 
 
-def _sample(recipe: Recipe, split: str, context: Context):
+def _sample(recipe: Recipe, context: Context):
     def make(i: int, rows: list[Problem]) -> list[Sample]:
-        # A seed a shard: the engine starts its random numbers anew at every call, and no two shards may share them.
-        text = f"{recipe.sampling.seed}/{split}/{i}"
-        seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) >> 1
-        samples = context.engine().sample(rows, replace(recipe.sampling, seed=seed))
+        samples = context.engine().sample(rows, recipe.sampling)
         expected = [(p.id, k) for p in rows for k in range(recipe.sampling.samples)]
         _same(f"engine {recipe.engine.name}", [(s.problem_id, s.index) for s in samples], expected)
         return samples

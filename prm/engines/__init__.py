@@ -41,7 +41,10 @@ class Engine(Protocol):
     """What `open_engine(config)` returns."""
 
     def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
-        """`sampling.samples` rows a problem, problem by problem, index 0..n-1; unusable ones carry a reason."""
+        """`sampling.samples` rows a problem, problem by problem, index 0..n-1; unusable ones carry a reason.
+
+        What is drawn for a row depends on (seed, problem id, index) alone, so how problems are split over calls changes nothing.
+        """
 
     def close(self) -> None:
         """Frees the model or the connection."""

@@ -5,7 +5,7 @@
 
 n votes in all, n_c for this answer's cluster. confidence = (n_1 - n_2) / n, the margin of the largest cluster over the
 second. Samples without an answer, votes of one and tied votes abstain. Blind to which step is wrong, and inverted on
-errors that most samples share (METHODS.md, fact 1).
+errors that most samples share (recipes/LOG.md).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ that asserts nothing new abstains. confidence = the leading answer's share of th
 siblings (in w).
 
 Where no sibling's answer can be read (proofs), all q_j are 1 and q_s is 1/4: support is then plain occurrence. Derived
-from the vote, so the independence key is "vote". Grew from METHODS.md, fact 3 (does a new number occur in the
+from the vote, so the independence key is "vote". Grew from a simpler question (does a new number occur in the
 siblings?); asking *where the holders ended* is what Monte-Carlo step values do (Math-Shepherd, arXiv 2312.08935), with
 siblings that pass through the same value in the place of rollouts.
 """

@@ -11,7 +11,7 @@ and the weight is P_q's largest minus its second largest.
 The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
 independence key of its own. The answer's line is right where it repeats the last result (weight 1). Steps that assert nothing checkable
 abstain; so does a fact with fewer than `fewest` routes (two are too few).
-Source: METHODS.md, fact 2. Only problems of the small world can be re-posed yet.
+Only problems of the small world can be re-posed yet.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     story.py       programs as English, solutions as English, and back
     problems.py    generate(n, seed) -> problems; references(...) -> their programs, for eval/ and the gold signal only
     truth.py       per step: right, slip, misconception, carried
-    routes.py      the same quantity by another route, with its answer map (what METHODS calls a Transform)
+    routes.py      the same quantity by another route, with its answer map
     tokenizer.py   one token a word; decoding gives the text back exactly
     pretrain.py    trains the shipped policy (recipes/world-policy.yaml)
 """
