@@ -64,6 +64,14 @@ def test_same_seed_same_weights_and_the_split_changes_only_rounding(tmp_path):
     assert whole == pytest.approx(split, abs=1e-3)
 
 
+def test_gradient_checkpointing_changes_memory_alone(tmp_path):
+    config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(32)
+    for checkpointed in (False, True):
+        train(rows, config, Config(batch=8, lr=1e-3, gradient_checkpointing=checkpointed), tmp_path / str(checkpointed))
+    plain, saved = (weights(tmp_path / name) for name in ("False", "True"))
+    assert all(plain[name].allclose(saved[name], atol=1e-5) for name in plain)
+
+
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     config = tiny.config(tiny.backbone(tmp_path / "llama"))
     settings = Config(batch=8, epochs=2, lr=1e-3, save_every=10, dynamic=Dynamic())
