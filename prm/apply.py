@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from prm import answers, config, plugins, store
 from prm.errors import PrmError
 from prm.jsonl import read_rows, text_of, write_rows
 from prm.problems import id_of
-from prm.progress import progress
-from prm.records import Problem, Sample, Steps
+from prm.progress import progress, say
+from prm.records import Problem, Sample, Steps, StepScores
 
 BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of tokens
 
@@ -36,57 +38,86 @@ Row = tuple[Problem, Sample, Steps]
 
 
 def score_file(path: str, folder: Path, out: str) -> int:
-    """Scores each solution; writes {"problem_id", "steps", "values"} rows and returns their number."""
+    """Scores each solution; writes {"problem_id", "steps", "values"} rows and returns their number. A solution that cannot
+    be scored is a row with a `reason`."""
     usage = read_usage(folder)
-    rows = list(read_solutions(path, usage))
-    made = ({"problem_id": p.id, "steps": steps.cut(sample.text), "values": list(scores.values)}
-            for (p, sample, steps), scores in zip(rows, _scored(folder, rows)))
-    return write_rows(out, made)
+    rows, reasons = list(read_solutions(path, usage)), []
+
+    def made():
+        for (problem, sample, steps), scores in zip(rows, _scored(folder, rows)):
+            reasons.append(_reason(sample, scores))
+            why = {"reason": reasons[-1]} if reasons[-1] else {}
+            yield {"problem_id": problem.id, "steps": steps.cut(sample.text), "values": list(scores.values), **why}
+
+    count = write_rows(out, made())
+    _tell(f"{count} solutions", out, reasons)
+    return count
 
 
 def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | None) -> int:
-    """Chooses among each row's samples; writes {"problem_id", "choice", "text", "score", "reason", "values"} rows."""
-    from prm.rerank import rerank
+    """Chooses among each row's samples; writes {"problem_id", "choice", "text", "score", "reason", "values", "reasons"} rows.
+
+    reason: "" or why nothing could be chosen; reasons: the same for each sample that has no values.
+    """
+    from prm.rerank import REDUCE, rerank
 
     usage = read_usage(folder)
     reduce = reduce or usage.reduce
     if reduce is None:
-        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce")
-    pools = list(read_pools(path, usage))
+        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce, one of {', '.join(REDUCE)}")
+    if reduce not in REDUCE:
+        raise PrmError(f"--reduce: '{reduce}' is not known; give one of {', '.join(REDUCE)}")
+    pools, told = list(read_pools(path, usage)), []
     scores = _scored(folder, [row for pool in pools for row in pool])
-    made = []
-    with answers.open_pool(usage.answers) as comparer:
+
+    def made():
         for pool in pools:
             mine = [next(scores) for _ in pool]
             clusters = [a.cluster for a in answers.read_answers([sample for _, sample, _ in pool], usage.answers, comparer)]
             choice = rerank(method, mine, clusters, reduce)
-            made.append({"problem_id": choice.problem_id, "choice": choice.index,
-                         "text": None if choice.index is None else pool[choice.index][1].text, "score": choice.score,
-                         "reason": choice.reason, "values": [list(s.values) for s in mine]})
-    return write_rows(out, made)
+            reasons = [_reason(sample, row) for (_, sample, _), row in zip(pool, mine)]
+            told.extend(reasons)
+            yield {"problem_id": choice.problem_id, "choice": choice.index,
+                   "text": None if choice.index is None else pool[choice.index][1].text, "score": choice.score,
+                   "reason": choice.reason, "values": [list(s.values) for s in mine], "reasons": reasons}
+
+    with answers.open_pool(usage.answers) as comparer:
+        count = write_rows(out, made())
+    _tell(f"{count} problems", out, told)
+    return count
 
 
 def read_solutions(path: str, usage: Usage) -> Iterator[Row]:
-    """Rows {"problem" or "question", "steps": [str, ...]} or {"problem", "text"}, and optionally "problem_id"."""
+    """Rows {"problem" or "question", "steps": [str, ...]} or {"problem", "text"}, and optionally "problem_id". Given both,
+    the steps are scored as they are."""
     for number, row in read_rows(path):
         where = f"{path} row {number}"
-        yield _row(_problem(row, where), 0, row, usage, where)
+        if row.get("steps") is None and "text" not in row:
+            raise PrmError(f"{where}: no 'steps' or 'text'; the row's keys are: {', '.join(row)}")
+        cut = _of_text if row.get("steps") is None else _of_steps
+        yield cut(_problem(row, where), 0, row, usage, where)
 
 
 def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
-    """Rows {"problem" or "question", "samples": [{"text"} or {"steps"}, ...]}."""
+    """Rows {"problem" or "question", "samples": [{"text"} or {"steps"} or a text, ...]}. A sample's text goes first: it is
+    the whole solution. One with neither is kept with a reason."""
     for number, row in read_rows(path):
         where = f"{path} row {number}"
         samples = row.get("samples")
-        if not isinstance(samples, list) or not samples or not all(isinstance(s, dict) for s in samples):
+        if not isinstance(samples, list) or not samples:
             raise PrmError(f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one")
         problem = _problem(row, where)
-        yield [_row(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
+        yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
 
 
 def read_usage(folder: Path) -> Usage:
     path = folder / "usage.json"
-    return config.build(Usage, json.loads(path.read_text()), f"{path}:") if path.exists() else Usage()
+    if not path.exists():
+        return Usage()
+    try:
+        return config.build(Usage, json.loads(path.read_text()), f"{path}:")
+    except ValueError as error:
+        raise PrmError(f"{path}: not JSON ({error}); run the recipe again") from None
 
 
 def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
@@ -115,19 +146,40 @@ def _problem(row: dict, where: str) -> Problem:
     return Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
 
 
-def _row(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
-    if "steps" in row:
-        steps = row["steps"]
-        if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
-            raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
-        ends = tuple(sum(map(len, steps[:i + 1])) for i in range(len(steps)))
-        return problem, Sample(problem.id, index, "".join(steps)), Steps(problem.id, index, ends)
+def _sample(problem: Problem, index: int, given: Any, usage: Usage, where: str) -> Row:
+    row = given if isinstance(given, dict) else {"text": given}
+    steps_alone = row.get("text") is None or usage.segmenter is None
+    return (_of_steps if steps_alone and row.get("steps") else _of_text)(problem, index, row, usage, where)
+
+
+def _of_steps(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+    steps = row["steps"]
+    if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
+        raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
+    return problem, Sample(problem.id, index, "".join(steps)), Steps(problem.id, index, tuple(accumulate(map(len, steps))))
+
+
+def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+    text = row.get("text")
+    if not isinstance(text, str) or not text.strip():
+        bad = Sample(problem.id, index, "", finish="", reason="empty" if isinstance(text, str) else "no_text")
+        return problem, bad, Steps(problem.id, index, ())
     if usage.segmenter is None:
         raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
-    sample = Sample(problem.id, index, text_of(row, ["text"], where))
     segmenter = dict(usage.segmenter)
     module = plugins.load("segmenters", segmenter.pop("name"), "usage.json: segmenter.name")
+    sample = Sample(problem.id, index, text)
     return problem, sample, module.cut(sample, config.build(module.Config, segmenter, "usage.json: segmenter"))
+
+
+def _reason(sample: Sample, scores: StepScores) -> str:
+    """Why a sample has no values: its own reason, or why it could not be encoded (see `score_samples`)."""
+    return sample.reason or (scores.provenance[0] if scores.provenance else "")
+
+
+def _tell(what: str, out: str, reasons: list[str]) -> None:
+    counts = Counter(filter(None, reasons))
+    say(f"{what} -> {out}" + ("; not scored: " if counts else "") + ", ".join(f"{n} {why}" for why, n in counts.items()))
 
 
 def _scored(folder: Path, rows: list[Row]):

@@ -56,31 +56,36 @@ def parser() -> argparse.ArgumentParser:
     show = _verb(verbs, "show", _show, "what a run made",
                  "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0")
     show.add_argument("run", metavar="RUN", help="a run's folder")
-    show.add_argument("stage", nargs="?", help="print this stage's rows as JSON lines")
-    show.add_argument("--problem", metavar="ID", help="all that is known of one problem")
+    show.add_argument("stage", nargs="?", metavar="STAGE", help="print this stage's rows as JSON lines; names as `prm show RUN` prints them")
+    show.add_argument("--problem", metavar="ID", help="all that is known of one problem, its steps with each signal's value, label and score")
 
     label = _verb(verbs, "label", _label, "label the steps of samples you already have, without a model",
                   'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
                   "prm label pool.jsonl -o labels.jsonl")
     label.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
-    label.add_argument("--recipe", help="take segmenter, answers, signals and labels from this recipe")
-    _out(label, '{"problem_id", "sample", "steps", "values", "weights"}')
+    label.add_argument("--recipe", help="take segmenter, answers, signals and labels from this recipe (default recipes/label.yaml)")
+    _out(label, '{"problem_id", "sample", "steps", "values", "weights"}: the belief in [0, 1] that each step is right, null '
+                "where nothing tells, and how far to trust it; a sample without text has a reason instead")
 
     score = _verb(verbs, "score", _score, "score the steps of solutions with a trained PRM",
                   "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl")
-    score.add_argument("solutions", metavar="SOLUTIONS", help='JSONL(.gz): {"problem", "steps": [..]} or {"problem", "text"}')
+    score.add_argument("solutions", metavar="SOLUTIONS", help='JSONL(.gz): {"problem" or "question", "steps": [..]} or {"problem", "text"}; '
+                       "steps keep their line breaks, joined they are the solution")
     _prm(score)
-    _out(score, '{"problem_id", "steps", "values"}')
+    _out(score, '{"problem_id", "steps", "values"}: the belief in [0, 1] that each step is right; null and a reason where it '
+                "cannot be scored")
 
     rerank = _verb(verbs, "rerank", _rerank, "choose the best of each problem's samples with a trained PRM",
                    "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
                    "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl")
-    rerank.add_argument("pool", metavar="SOLUTIONS", help='JSONL(.gz): {"problem", "samples": [{"text"}]}')
+    rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
     _prm(rerank)
-    rerank.add_argument("--method", choices=["best-of-n", "weighted-vote"], default="best-of-n")
+    rerank.add_argument("--method", choices=["best-of-n", "weighted-vote"], default="best-of-n",
+                        help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n)")
     rerank.add_argument("--reduce", help="step scores -> one score: min, product, mean, geometric_mean, last "
                                          "(default: the one its recipe names)")
-    _out(rerank, '{"problem_id", "choice", "text", "score", "reason", "values"}')
+    _out(rerank, '{"problem_id", "choice", "text", "score", "reason", "values", "reasons"}: choice counts from 0, null with a reason '
+                 "where nothing could be chosen; values and reasons are the samples'")
     return top
 
 
@@ -94,7 +99,7 @@ def _verb(verbs, name: str, function, what: str, example: str) -> argparse.Argum
 
 def _prm(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--prm", required=True, metavar="FOLDER", help="a PRM's folder, or a run's")
-    verb.add_argument("--arm", help="which PRM of the run's folder")
+    verb.add_argument("--arm", help="which PRM of a run's folder, an arm of its recipe; needed where it has several")
 
 
 def _out(verb: argparse.ArgumentParser, row: str) -> None:
@@ -126,17 +131,25 @@ def _show(given: argparse.Namespace) -> None:
 def _label(given: argparse.Namespace) -> None:
     from prm.labelling import label_pool
 
+    _apart(given.pool, given.out)
     label_pool(given.pool, given.out, given.recipe)
 
 
 def _score(given: argparse.Namespace) -> None:
     from prm import apply
 
+    _apart(given.solutions, given.out)
     apply.score_file(given.solutions, apply.model_folder(given.prm, given.arm), given.out)
 
 
 def _rerank(given: argparse.Namespace) -> None:
     from prm import apply
 
+    _apart(given.pool, given.out)
     folder = apply.model_folder(given.prm, given.arm)
     apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)
+
+
+def _apart(path: str, out: str) -> None:
+    if os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
+        raise PrmError(f"{out}: is the input too; give another -o")

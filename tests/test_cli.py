@@ -87,15 +87,31 @@ def test_rerank(done, tmp_path, capsys):
     assert row["choice"] in (1, 2) and row["text"] == "It is 2" and len(row["values"]) == 3
 
 
+def test_samples_that_cannot_be_scored_are_kept_with_a_reason(done, tmp_path, capsys):
+    whole = {"text": "It is 2", "steps": ["It is 3"]}  # the text goes first: the steps may lack parts of it
+    rows = [{"problem": "1 + 1?", "samples": [{"text": ""}, {"text": None}, whole, "It is 4", {"steps": ["It is 5"]}, 7]}]
+    jsonl.write_rows(tmp_path / "in.jsonl", rows)
+    assert cli.main(["rerank", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    ((_, row),) = jsonl.read_rows(tmp_path / "out.jsonl")
+    assert row["reasons"] == ["empty", "no_text", "", "", "", "no_text"] and [len(v) for v in row["values"]] == [0, 0, 1, 1, 1, 0]
+    assert row["text"] in ("It is 2", "It is 4", "It is 5")
+    jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "1 + 1?", "text": " "}, {"problem": "1 + 1?", "text": "a\nb"}])
+    assert cli.main(["score", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert [row.get("reason") for _, row in jsonl.read_rows(tmp_path / "out.jsonl")] == ["empty", None]
+
+
 BAD_ROWS = {
     "": "in.jsonl: the file is empty; it needs one JSON object a line",
     '{"text": "a"}': "in.jsonl row 1: no 'problem' or 'question'; the row's keys are: text",
     '\n{"problem": 3, "text": "a"}': "in.jsonl row 2: 'problem' must be a string, not int",
     '{"problem": " ", "text": "a"}': "in.jsonl row 1: 'problem' is empty; give its text or drop the row",
     '{"problem": "a", "steps": []}': "in.jsonl row 1: 'steps' must be a list of texts, none empty",
-    '{"problem": "a"}': "in.jsonl row 1: no 'text'; the row's keys are: problem",
-    '{"problem"': "in.jsonl row 1: not JSON (Expecting ':' delimiter at column 11); one object a line is needed",
+    '{"problem": "a"}': "in.jsonl row 1: no 'steps' or 'text'; the row's keys are: problem",
+    '{"problem"': "in.jsonl row 1: not JSON (Expecting ':' delimiter at column 11); one object a line is needed, jq -c makes that",
     "[1]": "in.jsonl row 1: must be a JSON object, not list",
+    '{"problem": null, "text": "a"}': "in.jsonl row 1: 'problem' must be a string, not null",
+    "[" * 100_000: "in.jsonl row 1: nested too deeply to be read; drop the row",
+    '{"problem": "\\ud83d", "text": "a"}': "in.jsonl row 1: holds half a character (a lone \\ud83d); mend the text or drop the row",
 }
 
 
@@ -116,3 +132,18 @@ def test_files_that_are_not_what_they_seem(done, tmp_path, capsys, monkeypatch):
     assert "no such file" in fails(capsys, "score", "c.jsonl", "--prm", str(done.path), "-o", "o")
     assert "no such folder" in fails(capsys, "score", "b.jsonl", "--prm", "nowhere", "-o", "o")
     assert "name one of its PRMs with --arm: ours" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "--arm", "x", "-o", "o")
+
+
+def test_an_out_that_cannot_be_is_told_at_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jsonl.write_rows("in.jsonl", [{"problem": "a", "samples": [{"text": "b"}]}])
+    assert fails(capsys, "label", "in.jsonl", "-o", "in.jsonl") == "in.jsonl: is the input too; give another -o"
+    assert fails(capsys, "label", "in.jsonl", "-o", ".") == ".: is a folder; name a file to write"
+    assert "cannot be written" in fails(capsys, "label", "in.jsonl", "-o", "in.jsonl/x/out.jsonl")
+    assert "end it in .gz" in fails(capsys, "label", str(_gzipped(tmp_path / "plain.jsonl")), "-o", "out.jsonl")
+    assert cli.main(["label", "in.jsonl", "-o", "new/folder/out.jsonl"]) == 0
+
+
+def _gzipped(path):
+    jsonl.write_rows("a.jsonl.gz", [{"problem": "a"}])
+    return (path.parent / "a.jsonl.gz").rename(path)
