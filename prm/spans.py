@@ -17,9 +17,10 @@ _BROKEN = "\ufffd"  # what a decoder prints for the bytes of an unfinished chara
 def token_ends(text: str, char_ends: Sequence[int], token_ids: Sequence[int], tokenizer: Any) -> tuple[int, ...]:
     """For each exclusive character offset, the exclusive token position at which that much of `text` is complete.
 
-    text: what `token_ids` spell; special tokens may stand anywhere among the ids. char_ends: ascending. Result: a
-    position per offset, non-decreasing, at most len(token_ids). Raises ValueError when the ids do not spell the text.
-    Linear in the number of tokens.
+    text: what `token_ids` spell; special tokens may stand anywhere among the ids, and the ids may go on behind the text
+    (engines cut a stop text off and keep its tokens). char_ends: ascending. Result: a position per offset,
+    non-decreasing, at most len(token_ids). Raises ValueError when the ids do not spell the text. Linear in the number of
+    tokens.
     """
     if any(a > b for a, b in zip(char_ends, char_ends[1:])) or (char_ends and not 0 <= char_ends[-1] <= len(text)):
         raise ValueError("char_ends: offsets must ascend and lie inside the text")
@@ -60,6 +61,10 @@ def _decoded_spans(text: str, ids: list[int], tokenizer: Any) -> list[tuple[int,
         ):
             continue  # an unfinished character: these tokens wait for the one that finishes it
         new = grown[len(known) :]
+        if at + len(new) > len(text) and new.startswith(text[at:]):
+            new = text[at:]  # this token holds the end of the text and more; those behind it spell what was cut off
+            if not new:
+                break
         if text[at : at + len(new)] != new:
             raise ValueError(f"token_ids do not spell the text: {new!r} where it has {text[at : at + len(new)]!r}")
         spans.extend([(at, at + len(new))] * (i + 1 - read))

@@ -101,9 +101,9 @@ def test_logprob_is_the_geometric_mean_of_the_steps_token_probabilities():
     sample = Sample("p", 0, "ab\ncd", (1, 2, 3, 4, 5), tuple(math.log(p) for p in (0.9, 0.4, 0.5, 0.2, 0.8)))
     rows = Group(
         Problem("p", "?"),
-        (sample, Sample("p", 1, "ab")),
-        (Steps("p", 0, (3, 5)), Steps("p", 1, (2,))),
-        (Answer("p", 0, "", -1), Answer("p", 1, "", -1)),
+        (sample, Sample("p", 1, "ab"), Sample("p", 2, "ab", logprobs=(-1.0, -1.0))),
+        (Steps("p", 0, (3, 5)), Steps("p", 1, (2,)), Steps("p", 2, (2,))),
+        tuple(Answer("p", i, "", -1) for i in range(3)),
     )
     letters = SimpleNamespace(
         all_special_ids=[], is_fast=False, decode=lambda ids, **_: "".join("?ab\ncd"[i] for i in ids)
@@ -112,9 +112,9 @@ def test_logprob_is_the_geometric_mean_of_the_steps_token_probabilities():
         recipe=SimpleNamespace(engine=SimpleNamespace(config=SimpleNamespace(model="m"))),
         cached=lambda key, make: letters,
     )
-    first, replayed = logprob.label([rows], logprob.Config(), context)
+    first, replayed, nameless = logprob.label([rows], logprob.Config(), context)
     assert first.values == pytest.approx(((0.9 * 0.4 * 0.5) ** (1 / 3), (0.2 * 0.8) ** 0.5))
-    assert replayed.values == (None,) and replayed.weights == (0.0,)
+    assert replayed.values == nameless.values == (None,) and replayed.weights == nameless.weights == (0.0,)
 
 
 def test_gold_takes_truth_of_steps_where_it_can_and_outcome_elsewhere(monkeypatch):

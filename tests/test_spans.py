@@ -114,11 +114,22 @@ def test_random_texts_agree_between_offsets_and_decoding():
         assert [s for s, _ in _decoded_spans(text, ids, tokenizer)] == [s for s, _ in _spans(text, ids, tokenizer)]
 
 
+def test_a_stop_text_that_was_cut_off_keeps_its_tokens():
+    tokenizer = byte_level()
+    ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    whole = token_ends(TEXT, [8, len(TEXT)], ids, tokenizer)
+    for length in range(12, len(TEXT)):
+        first, last = token_ends(TEXT[:length], [8, length], ids, tokenizer)
+        assert first == whole[0] and TEXT[:length].rstrip() in tokenizer.decode(ids[:last])
+
+
 def test_ids_of_another_text_are_refused():
     tokenizer = byte_level()
     ids = tokenizer("apples", add_special_tokens=False)["input_ids"]
     with pytest.raises(ValueError, match="do not spell"):
         token_ends("pears", [5], ids, tokenizer)
+    with pytest.raises(ValueError, match="do not spell"):
+        token_ends("apples and pears", [5], ids, tokenizer)
     with pytest.raises(ValueError, match="ascend"):
         token_ends("apples", [5, 2], ids, tokenizer)
 

@@ -4,7 +4,7 @@ shown against.
     value = exp(mean over the step's tokens of log p(token))        the geometric mean of their probabilities
 
 A step's tokens are those between its predecessor's end and its own (prm/spans.py). Abstains where the engine knows no
-log-probabilities (replayed samples) and on steps that own no token.
+log-probabilities or not which tokens they are of (replayed samples, some servers), and on steps that own no token.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def label(groups: Sequence[Group], config: Config, context=None) -> list[StepSco
 
 def _sample(sample: Sample, steps: Steps, config: Config, context) -> StepScores:
     values: list[float | None] = [None] * len(steps.ends)
-    if steps.ends and sample.logprobs:
+    if steps.ends and sample.logprobs and sample.token_ids:
         ends = token_ends(sample.text, steps.ends, sample.token_ids, _tokenizer(config, context))
         values = [_likelihood(sample.logprobs[start:end]) for start, end in zip((0, *ends), ends)]
     weights = tuple(0.0 if value is None else 1.0 for value in values)
