@@ -70,21 +70,23 @@ def open_backbone(name: str, dtype: str, attention: str) -> PreTrainedModel:
 
 
 def add_lora(backbone: PreTrainedModel, lora: LoraConfig) -> nn.Module:
-    """The backbone frozen, with trainable low-rank factors beside its linear layers.
-
-    peft's own config, not TRL's get_peft_config: that turns a list of one module name into a regular expression.
-    """
+    """The backbone frozen, with trainable low-rank factors beside its linear layers."""
     import peft
+    import trl
 
-    config = peft.LoraConfig(
-        task_type=peft.TaskType.FEATURE_EXTRACTION,
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        exclude_modules="pooler.*" if hasattr(backbone, "pooler") else None,  # of encoders, never used here
-        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in backbone.modules()),  # GPT-2's linear layers
+    config = trl.get_peft_config(
+        trl.ModelConfig(
+            use_peft=True,
+            lora_r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            lora_task_type=peft.TaskType.FEATURE_EXTRACTION.value,
+        )
     )
+    # Set here because ModelConfig turns a list of one name into a string, which peft reads as a regular expression.
+    config.target_modules = lora.targets if isinstance(lora.targets, str) else set(lora.targets)
+    config.exclude_modules = "pooler.*" if hasattr(backbone, "pooler") else None  # of encoders, never used here
+    config.fan_in_fan_out = any(type(module).__name__ == "Conv1D" for module in backbone.modules())  # GPT-2's linear layers
     try:
         return peft.get_peft_model(backbone, config)
     except ValueError as error:
