@@ -4,7 +4,8 @@
     python -m eval.readme --check        fails where README.md differs from what recipes/results would write
 
 A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results
-are, so the check works on a fresh clone.
+are, so the check works on a fresh clone. `table:siblings` is made of all recipes/results/siblings-*.json, which
+`python -m eval.siblings --out` writes.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ def table(found: Mapping) -> str:
     """A run's summary as Markdown: the rows, the verdict, what was measured. A number that the run lacks is "n/a"."""
     lines = ["| choosing by | accuracy | minus majority, points [95 %] |", "|---|---:|---:|"]
     for row in found["rows"]:
-        accuracy = "n/a" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
         name = f"**{row['name']}**" if row["role"] == "ours" else row["name"]
-        lines.append(f"| {name} | {accuracy} | {difference(row['difference'])} |")
+        lines.append(f"| {name} | {_three(row['accuracy'])} | {difference(row['difference'])} |")
     seeds = ", ".join(map(str, found["seeds"]))
     lines += [
         "",
@@ -39,10 +39,35 @@ def table(found: Mapping) -> str:
     return "\n".join(lines)
 
 
+def siblings(found: Sequence[Mapping]) -> str:
+    """First errors found with sibling solutions, a line a data set (the files that `eval.siblings --out` wrote)."""
+    lines = [
+        "| labelled solutions | siblings from | n wrong / right | F1 by number matching | F1 by our labels [95 %] |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for one in found:
+        ours, numbers = one["rows"]["labels"], one["rows"]["numbers"]
+        low, high = ("n/a" if bound is None else f"{bound:.3f}" for bound in ours["interval"])
+        lines.append(
+            f"| {one['labelled']} | {one['pool']} | {ours['n_error']} / {ours['n_correct']} | {_three(numbers['f1'])} "
+            f"| {_three(ours['f1'])} [{low}, {high}] |"
+        )
+    return "\n".join(lines)
+
+
+def _three(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.3f}"
+
+
 def filled(text: str, results: Path) -> str:
     """`text` with each table as `results` says. Raises PrmError for a marker without a result."""
 
     def fill(match: re.Match) -> str:
+        if match[2] == "siblings":
+            files = sorted(results.glob("siblings-*.json"))
+            if not files:
+                raise PrmError(f"README.md: table:siblings has no {results}/siblings-*.json; python -m eval.siblings --out")
+            return f"{match[1]}{siblings([json.loads(file.read_text()) for file in files])}\n{match[4]}"
         path = results / f"{match[2]}.json"
         if not path.exists():
             raise PrmError(

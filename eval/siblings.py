@@ -2,7 +2,8 @@
 
     python -m eval.siblings --pool POOL.jsonl.gz --labelled PROCESSBENCH.jsonl.gz
 
-prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}. Problems are matched by their
+prints as its last line {"n_error", "n_correct", "acc_error", "acc_correct", "f1"}; --out FILE keeps all rows with their
+intervals (recipes/results/siblings-*.json are README.md's table). Problems are matched by their
 texts; solutions whose problem the pool lacks are left out (and counted). The solution is one more sample of its
 problem, labelled by the very code of `prm label`; its first step with a label at or under the recipe's threshold is
 called its first error.
@@ -28,17 +29,21 @@ import re
 import sys
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
 from eval import processbench
 from eval.metrics import first_error, first_error_f1
+from eval.summary import clean
 from prm import answers, labelling
 from prm.errors import PrmError
 from prm.records import Group, Problem, Sample, Steps
+from prm.store import write_file
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RARE = 0.05
+LAST_LINE = ("n_error", "n_correct", "acc_error", "acc_correct", "f1")
 
 
 def judged(
@@ -106,7 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--labelled", required=True, help='JSONL(.gz) in ProcessBench\'s format: {"problem", "steps", "label"}'
     )
     parser.add_argument("--recipe", help="a label recipe other than recipes/label.yaml")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a JSON file for all rows with their intervals")
     options = parser.parse_args(arguments)
+    if options.out and not options.out.absolute().parent.is_dir():
+        raise PrmError(f"{options.out}: its folder does not exist; make it first")
     labeller = labelling.load(options.recipe)
     rows = processbench.read(options.labelled)
     pairs = judged(options.pool, rows, labeller)
@@ -115,6 +123,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{options.labelled}: none of its {len(rows)} problems is in {options.pool}; "
             "they are matched by their texts"
         )
+    found = {
+        "pool": Path(options.pool).name,
+        "labelled": Path(options.labelled).name,
+        "solutions": len(rows),
+        "with_siblings": len(pairs),
+        "threshold": labeller.threshold,
+        "rows": measured(pairs, labeller),
+    }
+    print(text(found))
+    if options.out:
+        write_file(options.out, (json.dumps(clean(found), indent=1) + "\n").encode())
+    print(json.dumps(clean({key: found["rows"]["labels"][key] for key in LAST_LINE})))
+
+
+def measured(
+    pairs: Sequence[tuple[processbench.Labelled, Group]], labeller: labelling.Labeller
+) -> dict[str, dict[str, float | list[float]]]:
+    """Each row's first-error F1 and its parts, with the interval of the F1."""
     truth = [row.first_wrong for row, _ in pairs]
     values = [labeller.label([group])[-1].values for _, group in pairs]
     table = {
@@ -122,16 +148,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "numbers": [first_error(numbers(group), RARE) for _, group in pairs],
         "labels": [first_error(v, labeller.threshold) for v in values],
     }
-    print(f"{len(pairs)} of {len(rows)} solutions have siblings; threshold {labeller.threshold}")
-    print(f"{'':10} acc_error  acc_correct  f1     95 % interval")
-    for name, predicted in table.items():
-        found = first_error_f1(predicted, truth)
-        low, high = interval(predicted, truth)
-        print(
-            f"{name:10} {found['acc_error']:9.3f}  {found['acc_correct']:11.3f}  {found['f1']:.3f}  "
-            f"{low:.3f} to {high:.3f}"
+    return {
+        name: {**first_error_f1(predicted, truth), "interval": list(interval(predicted, truth))}
+        for name, predicted in table.items()
+    }
+
+
+def text(found: dict) -> str:
+    """The table for a terminal."""
+    lines = [
+        f"{found['with_siblings']} of {found['solutions']} solutions have siblings; threshold {found['threshold']}",
+        f"{'':10} acc_error  acc_correct  f1     95 % interval",
+    ]
+    for name, row in found["rows"].items():
+        low, high = row["interval"]
+        lines.append(
+            f"{name:10} {row['acc_error']:9.3f}  {row['acc_correct']:11.3f}  {row['f1']:.3f}  {low:.3f} to {high:.3f}"
         )
-    print(json.dumps(found))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

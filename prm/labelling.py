@@ -13,7 +13,7 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ from prm.errors import PrmError
 from prm.jsonl import read_rows, text_of, write_rows
 from prm.problems import id_of
 from prm.progress import progress, say
+from prm.recipe import Arm
 from prm.records import Group, Problem, Sample, StepScores
 
 TEXT = ("problem", "question")
@@ -44,14 +45,17 @@ class Labeller:
     def __post_init__(self):
         if not self.signals:
             raise ValueError("signals: empty; name at least one, such as pairwise")
+        for name, trust in self.trust.items():
+            if trust < 0:
+                raise ValueError(f"trust.{name}: {trust} is negative; leave the signal out instead")
         if unknown := self.trust.keys() - self.signals.keys():
             raise ValueError(
                 f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
             )
 
-    def cutter(self) -> tuple[ModuleType, Any]:
+    def cutter(self, file: str = "") -> tuple[ModuleType, Any]:
         """The segmenter's module and typed config."""
-        return _plugin("segmenters", self.segmenter, "name", "delimiter")
+        return _plugin("segmenters", self.segmenter, "name", "delimiter", file)
 
     def group(self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer) -> Group:
         """One problem's samples with their steps and answers."""
@@ -88,13 +92,11 @@ def load(recipe: str | os.PathLike | None = None) -> Labeller:
     """A label recipe from its file; of a whole recipe (one with `problems`) the segmenter, answers and the first arm
     made of texts alone."""
     path = Path(recipe) if recipe is not None else default_recipe()
-    mapping = recipefile.read(path, ())
-    if "problems" in mapping:
-        mapping = _from_run_recipe(mapping, str(path))
-    made = config.build(Labeller, mapping, f"{path}:")
-    made.cutter()
+    mapping = recipefile.read(path, (), unfilled=("problems", "references", "engine", "prm"))
+    made = (_of_run_recipe if "problems" in mapping else _of_label_recipe)(mapping, f"{path}:")
+    made.cutter(f"{path}: ")
     for name, chosen in made.signals.items():
-        _plugin("signals", chosen, "signal", name)
+        _plugin("signals", chosen, "signal", name, f"{path}: ")
     return made
 
 
@@ -181,23 +183,27 @@ def _labelled(
             yield made
 
 
-def _plugin(kind: str, given: Mapping[str, Any], key: str, default: str) -> tuple[ModuleType, Any]:
+def _plugin(kind: str, given: Mapping[str, Any], key: str, default: str, file: str = "") -> tuple[ModuleType, Any]:
     rest = dict(given)
-    module = plugins.load(kind, rest.pop(key, default))
-    return module, config.build(module.Config, rest, f"{kind}.{default}")
+    where = f"{file}signals.{default}" if kind == "signals" else f"{file}segmenter"
+    module = plugins.load(kind, config.convert(str, rest.pop(key, default), f"{where}.{key}"), where)
+    return module, config.build(module.Config, rest, where)
 
 
-def _from_run_recipe(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
-    chosen = {name: given or {} for name, given in (mapping.get("signals") or {}).items()}
-    text_only = {
-        n for n, g in chosen.items() if getattr(plugins.load("signals", g.get("signal", n)), "TEXT_ONLY", False)
-    }
-    for arm in (mapping.get("arms") or {}).values():
-        if set(arm.get("signals", {})) <= text_only:
-            trust = {name: float(weight) for name, weight in arm["signals"].items()}
-            kept = {key: mapping[key] for key in ("segmenter", "answers") if key in mapping}
-            return {**kept, "signals": {n: chosen[n] for n in trust}, "trust": trust, "labels": arm.get("labels", {})}
+def _of_label_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
+    return config.build(Labeller, mapping, where)
+
+
+def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
+    kept = {key: mapping[key] for key in ("segmenter", "answers", "signals") if key in mapping}
+    made = config.build(Labeller, kept, where)
+    modules = {name: _plugin("signals", chosen, "signal", name, f"{where} ")[0] for name, chosen in made.signals.items()}
+    text_only = {name for name, module in modules.items() if getattr(module, "TEXT_ONLY", False)}
+    for arm in config.convert(dict[str, Arm], mapping.get("arms", {}), config.at(where, "arms")).values():
+        if arm.signals.keys() <= text_only:
+            signals = {name: made.signals[name] for name in arm.signals}
+            return replace(made, signals=signals, trust=dict(arm.signals), labels=arm.labels)
     raise PrmError(
-        f"{where}: no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; "
+        f"{where} no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; "
         "give another recipe"
     )

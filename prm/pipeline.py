@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from prm import config, labels, models, plugins, problems, store
+from prm import config, labels, model, plugins, problems, store
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
@@ -25,7 +25,7 @@ def check(recipe: Recipe) -> dict[str, list[Problem]]:
     for plugin in (recipe.engine, recipe.segmenter, *recipe.signals.values()):
         plugins.check(plugin.module, plugin.config)
     if recipe.arms:
-        models.check(recipe.prm.backbone)
+        model.check(recipe.prm)
     if recipe.references and recipe.references.source in ("jsonl", "parquet") and not Path(recipe.references.path).is_file():
         raise PrmError(f"{recipe.references.path}: no such file, named by references.path; check the path")
     _check_writable(recipe.folder)

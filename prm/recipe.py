@@ -115,10 +115,15 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def of_run(path: str | Path) -> Recipe:
-    """The recipe that a run folder's run.json holds."""
+    """The recipe that a run folder's run.json holds. PrmError for one that this version of prm does not understand."""
     from prm.store import Run
 
-    return build(Run(path).recipe, str(Path(path) / "run.json"))
+    run = Run(path)
+    try:
+        return build(run.recipe, str(Path(path) / "run.json"))
+    except PrmError as error:
+        raise PrmError(f"{error}. Another version of prm made this run: give its `prm run` command again, what still fits is "
+                       "kept") from None
 
 
 def build(mapping: Mapping[str, Any], where: str) -> Recipe:

@@ -7,7 +7,7 @@ file, `prm run FILE pool=mine.jsonl` fills them in; null means that the user mus
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,18 @@ from prm import config
 from prm.errors import PrmError
 
 
-def read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """The file's mapping with the overrides applied and ${name} filled in. Raises PrmError."""
+def read(path: Path, overrides: Sequence[str], unfilled: Collection[str] = ()) -> dict[str, Any]:
+    """The file's mapping with the overrides applied and ${name} filled in, but for the sections `unfilled`, which the
+    caller does not need. Raises PrmError."""
     if not path.is_file():
-        near = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) if path.parent.is_dir() else ""
+        folder = path if path.is_dir() else path.parent
+        near = ", ".join(sorted(str(p) for p in folder.glob("*.yaml"))) if folder.is_dir() else ""
         raise PrmError(f"{path}: no such recipe" + (f"; there: {near}" if near else "; check the path"))
-    mapping = _parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PrmError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8") from None
+    mapping = _parse(text, str(path))
     if not isinstance(mapping, dict):
         raise PrmError(f"{path}: a recipe is a mapping of sections (name, problems, engine, ...); see recipes/demo.yaml")
     given = mapping.pop("given", None) or {}
@@ -30,7 +36,8 @@ def read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         raise PrmError(f"{path}: given: must be a mapping of names to defaults or null, not {given!r}")
     for override in overrides:
         _override(mapping, given, override)
-    return _fill(mapping, given, f"{path}:")
+    where = f"{path}:"
+    return {k: v if k in unfilled else _fill(v, given, config.at(where, k)) for k, v in mapping.items()}
 
 
 def _override(mapping: dict, given: dict, override: str) -> None:

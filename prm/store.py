@@ -100,9 +100,12 @@ class Run:
         index = self.path / "run.json"
         if not index.exists():
             raise PrmError(f"{self.path}: no run there (no run.json); give the `out` folder of a recipe that was run")
-        facts = json.loads(index.read_text())
-        self.recipe: dict[str, Any] = facts["recipe"]
-        self.folders = {stage: Folder(self.path / name, stage) for stage, name in facts["stages"].items()}
+        try:
+            facts = json.loads(index.read_text(encoding="utf-8"))
+            self.recipe: dict[str, Any] = facts["recipe"]
+            self.folders = {stage: Folder(self.path / name, stage) for stage, name in facts["stages"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PrmError(f"{index}: damaged ({error!r}); give the same `prm run` command again, what was made is kept") from None
 
     def folder(self, stage: str) -> Folder:
         if stage not in self.folders:

@@ -80,6 +80,8 @@ class Config:
             raise ValueError(f"beta2: {self.beta2} is outside [0, 1); 0.95 to 0.999 are usual")
         if self.wrong_weight <= 0:
             raise ValueError(f"wrong_weight: {self.wrong_weight} is not positive; 1 weighs all labels alike")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay: {self.weight_decay} is negative; 0 to 0.1 are usual")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup: {self.warmup} is outside [0, 1); it is a share of the steps, 0.05 is usual")
         if self.schedule not in SCHEDULES:

@@ -55,5 +55,5 @@ def recipe(folder: Path, n: int = 10) -> dict:
         "name": "small", "out": str(folder / "run"), "shard": 4,
         "problems": {"train": table, "test": {**table, "skip": n}},
         "engine": {"name": "fake"}, "sampling": {"samples": 4}, "segmenter": {"name": "delimiter", "by": "lines"},
-        "answers": {"style": "last_line"}, "signals": {"fake": {}}, "arms": {"ours": {"signals": {"fake": 1.0}}},
+        "answers": {"style": "last_line"}, "signals": {"fake": {}}, "prm": {"max_tokens": 256}, "arms": {"ours": {"signals": {"fake": 1.0}}},
     }

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,23 @@ def test_read_pool_gives_groups(tmp_path):
     (tmp_path / "pool.jsonl").write_text(json.dumps(ROW))
     (group,) = labelling.read_pool(tmp_path / "pool.jsonl")
     assert [a.cluster for a in group.answers] == [0, 0, 1] and group.steps[0].ends[-1] == len(ROW["samples"][0]["text"])
+
+
+def test_a_run_recipe_needs_no_values_that_labelling_does_not_use(tmp_path):
+    rows, _ = run(tmp_path, ROW, recipe=Path(__file__).parent.parent / "recipes" / "pool.yaml")
+    assert rows[2]["values"][0] < 0.5 < rows[0]["values"][0]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("signals: {x: {signal: 3}}", r"mine.yaml: signals.x.signal: must be a string, not 3 \(int\)"),
+        ("segmenter: {name: nope}", "mine.yaml: segmenter: no segmenter named 'nope'; known: delimiter"),
+        ("trust: {pairwise: -1}", "mine.yaml: trust.pairwise: -1.0 is negative"),
+        ("problems: 3\narms: {a: 3}", "mine.yaml: arms.a: must be a mapping"),
+    ],
+)
+def test_label_recipes_are_typed(tmp_path, text, message):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(PrmError, match=message):
+        labelling.load(tmp_path / "mine.yaml")

@@ -54,6 +54,21 @@ def test_a_table_without_a_result_says_how_to_get_one(places):
         readme.main(["--check", *places[1]])
 
 
+def test_siblings_are_one_table_of_several_files(places):
+    folder, options = places
+    (folder / "README.md").write_text(TEXT.replace("demo", "siblings"))
+    with pytest.raises(PrmError, match="eval.siblings --out"):
+        readme.main(options)
+    row = {"n_error": 3, "n_correct": 4, "acc_error": 0.5, "acc_correct": 1.0, "f1": 0.667, "interval": [0.1, None]}
+    for name in ("b", "a"):
+        (folder / "results").mkdir(exist_ok=True)
+        kept = {"pool": f"{name}_n32", "labelled": name, "rows": {"numbers": {**row, "f1": None}, "labels": row}}
+        (folder / "results" / f"siblings-{name}.json").write_text(json.dumps(kept))
+    readme.main(options)
+    text = (folder / "README.md").read_text()
+    assert "| b | b_n32 | 3 / 4 | n/a | 0.667 [0.100, n/a] |" in text and text.index("| a |") < text.index("| b |")
+
+
 def test_our_own_readme_is_fresh():
     root = Path(__file__).parent.parent
     if not (root / "README.md").exists():

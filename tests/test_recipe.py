@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_every_committed_recipe_loads(path):
         labelling.load(path)
     else:
         config.build(pretrain.Config, mapping, path.name)
+
+
+def test_a_run_of_another_version_says_what_to_do(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": {"rubric": 1}, "stages": {}}))
+    with pytest.raises(PrmError, match="rubric: unknown key; .* give its `prm run` command again"):
+        recipe.of_run(tmp_path)
+    for damaged in ("", "[]", "{}"):
+        (tmp_path / "run.json").write_text(damaged)
+        with pytest.raises(PrmError, match="run.json: damaged .* give the same `prm run` command again"):
+            recipe.of_run(tmp_path)

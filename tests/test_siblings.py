@@ -28,10 +28,10 @@ SOLUTIONS = [
 ]
 
 
-def run(tmp_path, capsys, pool=POOL, solutions=SOLUTIONS):
+def run(tmp_path, capsys, pool=POOL, solutions=SOLUTIONS, more=()):
     (tmp_path / "pool.jsonl").write_text(json.dumps(pool))
     (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(s) + "\n" for s in solutions))
-    siblings.main(["--pool", str(tmp_path / "pool.jsonl"), "--labelled", str(tmp_path / "labelled.jsonl")])
+    siblings.main(["--pool", str(tmp_path / "pool.jsonl"), "--labelled", str(tmp_path / "labelled.jsonl"), *more])
     return capsys.readouterr().out.splitlines()
 
 
@@ -39,6 +39,16 @@ def test_the_last_line_is_the_contract(tmp_path, capsys):
     lines = run(tmp_path, capsys)
     assert json.loads(lines[-1]) == {"n_error": 1, "n_correct": 1, "acc_error": 1.0, "acc_correct": 1.0, "f1": 1.0}
     assert lines[0].startswith("2 of 3 solutions have siblings")
+
+
+def test_the_result_is_kept_without_paths(tmp_path, capsys):
+    lines = run(tmp_path, capsys, more=["--out", str(tmp_path / "siblings-x.json")])
+    kept = json.loads((tmp_path / "siblings-x.json").read_text())
+    assert (kept["pool"], kept["labelled"], kept["threshold"]) == ("pool.jsonl", "labelled.jsonl", 0.5)
+    assert list(kept["rows"]) == ["all right", "numbers", "labels"] and kept["rows"]["labels"]["interval"] == [1.0, 1.0]
+    assert json.loads(lines[-1]).items() <= kept["rows"]["labels"].items()
+    with pytest.raises(PrmError, match="its folder does not exist"):
+        run(tmp_path, capsys, more=["--out", str(tmp_path / "none" / "x.json")])
 
 
 def test_no_problem_in_common_is_said(tmp_path, capsys):
