@@ -178,7 +178,7 @@ def _rows(run: Run, recipe: recipes.Recipe, held: Held, others: Mapping[str, cho
     for name, scores in others.items():
         rows += _pair(judged, scores, "min", f"published_{name}", name, "published", n)
     rows += _arm(recipe, held, "prm", "ours", "ours", {"bon": "prm_bon", "vote": "prm_vote"}, n)
-    for arm in held.scores.keys() - {"prm", "orm", "gold"}:
+    for arm in (name for name in held.scores if name not in ("prm", "orm", "gold")):  # in the recipe's order
         rows += _pair(judged, held.scores[arm], recipe.arms[arm].reduce, f"arm_{arm}", f"arm {arm}", "base", n)
     rows += _arm(recipe, held, "gold", "trained on gold", "gold", {"bon": "gold_prm_bon", "vote": "gold_prm_vote"}, n)
     return [*rows, Row("oracle", f"any of {n} right", "limit", choices.any_right(judged))]
