@@ -26,6 +26,7 @@ from prm.records import StepScores
 
 Label = tuple[float | None, float, str]  # value, weight, provenance
 DROPPED = "dropped "  # what a dropped step's provenance starts with
+MOST = 700.0  # log-odds beyond which exp overflows; only a trust in the hundreds gets there
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _step(signals: Mapping[str, tuple[StepScores, float]], i: int, config: Confi
     doubt = math.prod(1 - min(w, 1.0) for _, w in pooled)
     spread = max(v for v, _ in pooled) - min(v for v, _ in pooled)
     weight = min(config.cap, 1 - doubt) * (1 - config.gate * spread)
-    return 1 / (1 + math.exp(-odds)), weight, " ".join(said)
+    return 1 / (1 + math.exp(-max(-MOST, min(MOST, odds)))), weight, " ".join(said)
 
 
 def _witness(pairs: list[tuple[float, float]]) -> tuple[float, float]:

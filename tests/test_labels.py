@@ -57,6 +57,11 @@ def test_certainty_is_clipped():
     assert logit(one(says([0.0], [1]), clip=2.0).values[0]) == pytest.approx(-2.0)
 
 
+def test_no_trust_is_too_large():
+    row = combine({"a": says([0.0, 1.0], [1, 1])}, {"a": 1e6}, Config(), "ours")
+    assert row.values == pytest.approx((0.0, 1.0))
+
+
 def test_the_gate_takes_weight_where_keys_disagree():
     pair = says([1.0], [1]), says([0.0], [1], key="reask")
     assert (
