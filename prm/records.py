@@ -65,7 +65,7 @@ class Answer:
     """A sample's final answer and the cluster of equivalent answers (within its problem) that it belongs to.
 
     cluster: 0, 1, ... in order of first appearance; -1 when no answer could be read, which matches nothing, itself included.
-    reason: "" or why there is no answer: the sample's own reason, "no_answer", "timeout".
+    reason: "" or why there is no answer: the sample's own reason, or "no_answer".
     """
 
     problem_id: str
