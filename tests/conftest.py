@@ -1,9 +1,12 @@
 import os
 
-import fakes
-import pytest
-
 os.environ["PRM_QUIET"] = "1"
+# Before torch is imported, here and in the processes that tests start: on matrices this small, threads only wait for each
+# other, and how many there are decides the last bits of a sum.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import fakes  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture

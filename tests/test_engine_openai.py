@@ -153,8 +153,8 @@ def test_a_server_that_dies_ends_the_run():
 
 def test_a_slow_reply_is_a_row():
     gate = threading.Event()
-    with serve(lambda body, n: (gate.wait(2), reply())[1]) as (url, _):
-        row = sample(url, PROBLEMS[:1], Sampling(samples=1), timeout=0.1, retries=0)[0]
+    with serve(lambda body, n: (gate.wait(60), reply())[1]) as (url, _):
+        row = sample(url, PROBLEMS[:1], Sampling(samples=1), timeout=2.0, retries=0)[0]
         gate.set()
     assert row.reason.startswith("error: ReadTimeout")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -48,8 +47,8 @@ def test_killed_runs_end_in_the_same_rows(small, tmp_path):
         process = start(killed)
         wait_for_shards(tmp_path / "killed", count, process)
         time.sleep(rng.random() * 0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it was still at work"
     assert start(killed).wait() == 0
     assert rows(killed["out"]) == rows(undisturbed["out"])
     assert not list((tmp_path / "killed").rglob("*.tmp"))

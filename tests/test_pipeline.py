@@ -94,19 +94,21 @@ def test_a_full_disk_is_one_line_and_keeps_whole_shards(small, monkeypatch):
 def _hold(path, ready, done):
     with store.lock(path):
         ready.set()
-        done.wait(30)
+        done.wait(600)
 
 
 def test_a_second_run_of_one_folder_is_refused(small):
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(recipe.build(small, "x").folder, ready, done))
+    other = context.Process(target=_hold, args=(recipe.build(small, "x").folder, ready, done), daemon=True)  # ends with us
     other.start()
-    assert ready.wait(30)
-    with pytest.raises(PrmError, match=f"process {other.pid} is already running"):
-        run(small)
-    other.kill()
-    other.join()
+    assert ready.wait(300)
+    try:
+        with pytest.raises(PrmError, match=f"process {other.pid} is already running"):
+            run(small)
+    finally:
+        other.kill()
+        other.join()
     run(small)  # the kernel let go of the lock
 
 

@@ -137,9 +137,9 @@ def test_ids_of_another_text_are_refused():
 def test_time_is_linear():
     tokenizer = byte_level()
     ids = [tokenizer.convert_tokens_to_ids("a")] * 20_000
-    started = time.perf_counter()
+    started = time.process_time()
     assert token_ends("a" * 20_000, [10_000, 20_000], ids, tokenizer) == (10_000, 20_000)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 30
 
 
 def test_a_real_encoder_tokenizer():

@@ -45,7 +45,6 @@ def backbone(folder, kind: str = "llama", pad: bool = True, positions: int = 128
         config = transformers.BertConfig(initializer_range=0.2, **shape)
     else:
         config = transformers.RobertaConfig(initializer_range=0.2, **{**shape, "max_position_embeddings": positions + 2})
-    torch.set_num_threads(1)  # on matrices this small, threads only wait for each other
     torch.manual_seed(0)
     transformers.AutoModel.from_config(config).save_pretrained(folder)
     words.save_pretrained(folder)
