@@ -14,20 +14,28 @@ import prm
 from prm import pipeline, recipe, records, store
 
 ROOT = Path(prm.__file__).parent
-GOLD = ("prm.references", "prm.world.truth", "prm.world.problems.programs", "prm.world.facts.mistaught")
-MAY_IMPORT_GOLD = {"signals/gold.py", "references.py", "world/truth.py", "world/pretrain.py"}
+GOLD = ("prm.references", "prm.world.truth", "prm.world.problems.programs", "prm.world.facts.mistaught", "prm.world.facts.compute")
+MAY_IMPORT_GOLD = {"signals/gold.py", "references.py", "world/truth.py", "world/program.py"}
 
 
 def imports(path: Path) -> set[str]:
-    """Every module and module.name that a file imports, however deep inside a function."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Every module and module.name that a file imports, however deep inside a function, and what it takes from those by a dot."""
+    found, named = set(), {}
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute here, so that this test sees them"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            named |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    return found | {f"{named[node.value.id]}.{node.attr}" for node in attributes if node.value.id in named}
+
+
+def test_a_name_behind_a_dot_is_seen(tmp_path):
+    (tmp_path / "sly.py").write_text("def f():\n    from prm.world import problems as p\n    return p.programs(1, 2)")
+    assert "prm.world.problems.programs" in imports(tmp_path / "sly.py")
 
 
 @pytest.mark.parametrize("path", [str(p.relative_to(ROOT)) for p in sorted(ROOT.rglob("*.py"))])

@@ -9,7 +9,3 @@
     tokenizer.py   one token a word; decoding gives the text back exactly
     pretrain.py    trains the shipped policy (recipes/world-policy.yaml)
 """
-
-from pathlib import Path
-
-POLICY = Path(__file__).parent / "policy"
