@@ -199,11 +199,12 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(path: str | os.PathLike) -> Any:
-    """What stands for a file or folder in a hash: its content, for a file over 64 MB its size and mtime."""
+    """What stands for a file or folder in a hash: its content (hidden files and folders, such as .git, left out); for a file
+    over 64 MB its size and mtime."""
     path = Path(path)
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        return {str(p.relative_to(path)): fingerprint(p) for p in inside}
+        inside = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
+        return {str(p): fingerprint(path / p) for p in inside if not any(part.startswith(".") for part in p.parts)}
     status = path.stat()
     if status.st_size > _SMALL:
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}

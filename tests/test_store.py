@@ -57,6 +57,8 @@ def test_fingerprints_follow_content_not_place(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
+    (tmp_path / "one" / ".git").mkdir()
+    (tmp_path / "one" / ".git" / "index").write_text("changes at every look")
     assert store.fingerprint(tmp_path / "one") == store.fingerprint(tmp_path / "two")
     (tmp_path / "two" / "config.json").write_text("{ }")
     assert store.fingerprint(tmp_path / "one") != store.fingerprint(tmp_path / "two")
