@@ -40,6 +40,8 @@ def check(model: str) -> None:
         raise PrmError(f"model {folder}: no such folder; check the path (a hub id looks like 'owner/name')")
     _check_config(folder)
     _check_weights(folder)
+    if (folder / "tokenizer.json").is_file():
+        _mapping(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise PrmError(f"model {folder}: no tokenizer ({', '.join(_TOKENIZERS)}); save it there with "
                        f"tokenizer.save_pretrained('{folder}')")
@@ -72,7 +74,10 @@ def _check_weights(folder: Path) -> None:
         missing = sorted(name for name in set(shards) if not (folder / name).is_file())
         if missing:
             raise PrmError(f"model {folder}: {missing[0]} is named in {_INDEX} but missing; fetch the weights again")
-    if any(folder.glob("*.safetensors")):
+    files = sorted(folder.glob("*.safetensors"))
+    for file in files:
+        _check_header(file)
+    if files:
         return
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if not pickles:
@@ -82,11 +87,20 @@ def _check_weights(folder: Path) -> None:
                    f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\"")
 
 
+def _check_header(file: Path) -> None:
+    """A safetensors file starts with its header's length (8 bytes, little endian) and that header, a JSON object."""
+    with file.open("rb") as stream:
+        start = stream.read(9)
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] != b"{" or 8 + length > file.stat().st_size:
+        raise PrmError(f"{file}: not whole safetensors weights, perhaps a pointer that Git LFS left; fetch the weights again")
+
+
 def _mapping(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # bad JSON or bad UTF-8
-        raise PrmError(f"{path}: not JSON ({error}); save the model again") from None
+        raise PrmError(f"{path}: not JSON ({error}); save or fetch the model again") from None
     if not isinstance(content, dict):
         raise PrmError(f"{path}: must be a JSON object, not {type(content).__name__}; save the model again")
     return content

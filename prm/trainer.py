@@ -162,7 +162,7 @@ class StepTrainer(Trainer):
         loss = bce_sum(logits, values, weights) / num_items_in_batch.to(logits) * self.accelerator.num_processes
         if not torch.isfinite(loss):
             raise PrmError(
-                f"training diverged: the loss is {float(loss)} at step {self.state.global_step + 1} of {self.state.max_steps}, "
+                f"training diverged: the loss is {float(loss.detach())} at step {self.state.global_step + 1} of {self.state.max_steps}, "
                 "nothing was saved; lower train.lr or raise train.warmup"
             )
         return (loss, logits) if return_outputs else loss

@@ -12,7 +12,7 @@ from prm.errors import PrmError
 def folder(path, *files):
     path.mkdir()
     for name in files:
-        (path / name).write_text("{}")
+        (path / name).write_bytes((2).to_bytes(8, "little") * name.endswith(".safetensors") + b"{}")  # an empty header
     return str(path)
 
 
@@ -103,3 +103,11 @@ def test_the_advice_on_pickled_weights_works(tmp_path):
     exec(code, {})
     models.check(str(path))
     assert torch.equal(load_file(path / "model.safetensors")["model.norm.weight"], before["model.norm.weight"])
+
+
+def test_weights_that_are_not_whole_are_told_before_anything_loads(tmp_path):
+    path = folder(tmp_path / "model", "config.json", "tokenizer.json", "model.safetensors")
+    for content in (b"version https://git-lfs.github.com/spec/v1\n", b"", (99).to_bytes(8, "little") + b"{}"):
+        (tmp_path / "model" / "model.safetensors").write_bytes(content)
+        with pytest.raises(PrmError, match="model.safetensors: not whole .* fetch the weights again"):
+            models.check(path)
