@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"prm: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("prm: stopped; what was finished is kept, the same command goes on", file=sys.stderr)
+        kept = "what was finished is kept, the same command goes on" if given.verb is _run else "nothing was written"
+        print(f"prm: stopped; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `prm show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
