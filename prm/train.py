@@ -121,8 +121,9 @@ def train(
         raise PrmError(f"train: no step with a label to learn from ({_told(counts)}); look at the labels' coverage")
     checkpoints = folder.with_name(folder.name + ".checkpoints")
     run = _digest(items, prm_config, train_config, prm.fingerprint, seed)
-    if _made_by(folder) == run:
-        return  # an earlier call finished; only its caller was stopped before it knew
+    if _made_by(folder) == run:  # an earlier call finished; only its caller was stopped before it knew
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return
     if int(os.environ.get("RANK", 0)) == 0:  # the first of several processes; they wait for each other when the trainer is made
         _claim(checkpoints, run)
 
@@ -213,15 +214,16 @@ def _made_by(folder: Path) -> str | None:
 
 
 def _publish(prm: models.PRM, history: dict, folder: Path) -> None:
-    """Writes the model beside `folder` and renames it into place, over an earlier PRM if there is one."""
-    fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
+    """Writes the model beside `folder` and renames it into place, over an earlier PRM if there is one.
+
+    The names beside it are fixed, so what a kill leaves there is gone after the next call.
+    """
+    fresh, old = (folder.with_name(f"{folder.name}.{what}") for what in ("tmp", "old"))
+    for stray in (fresh, old):
+        shutil.rmtree(stray, ignore_errors=True)
     prm.save(fresh)
     (fresh / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     if folder.exists():
-        old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
         folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(folder)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

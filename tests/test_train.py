@@ -103,7 +103,10 @@ def test_the_same_call_again_is_done_at_once_and_other_settings_replace_it(tmp_p
     config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(32)
     train(rows, config, Config(batch=8), tmp_path / "prm")
     before = (tmp_path / "prm" / "prm.json").stat().st_mtime_ns
+    for stray in ("prm.tmp", "prm.old", "prm.checkpoints"):  # what kills at the worst moments leave
+        (tmp_path / stray).mkdir()
     train(rows, config, Config(batch=8), tmp_path / "prm")
+    assert not (tmp_path / "prm.checkpoints").exists()
     assert (tmp_path / "prm" / "prm.json").stat().st_mtime_ns == before
     train(rows, config, Config(batch=8, lr=1e-2), tmp_path / "prm")
     assert (tmp_path / "prm" / "prm.json").stat().st_mtime_ns != before
