@@ -79,6 +79,8 @@ def test_a_pool_of_other_problems_is_an_error(tmp_path):
      r"1 ids but 2 lp; give one a token"),
     ({"problem": "x", "samples": [{"text": "a", "ids": ["1"]}]}, {"token_ids": "ids"},
      r"ids holds '1'; it must be a list of ints"),
+    ({"problem": "x", "samples": [{"text": "a", "lp": [-1, 0.9]}]}, {"logprobs": "lp"}, "lp holds 0.9; log-probabilities are"),
+    ({"problem": "x", "samples": [{"text": "a", "lp": [float("nan")]}]}, {"logprobs": "lp"}, "lp holds nan"),
 ])
 def test_errors_name_file_row_and_key(tmp_path, row, columns, message):
     good = {"problem": "1 + 1?", "samples": []}

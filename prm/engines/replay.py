@@ -6,6 +6,7 @@ above all, are never looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,8 @@ def _drawn(row: Mapping[str, Any], columns: Columns, where: str) -> Iterator[tup
 def _sample(row: Mapping[str, Any], columns: Columns, where: str) -> tuple:
     token_ids = _numbers(row, columns.token_ids, int, where)
     logprobs = _numbers(row, columns.logprobs, float, where)
+    if bad := [value for value in logprobs if not -math.inf < value <= 0]:
+        raise PrmError(f"{where}: {columns.logprobs} holds {bad[0]}; log-probabilities are finite and at most 0, in nats")
     if token_ids and logprobs and len(token_ids) != len(logprobs):
         raise PrmError(f"{where}: {len(token_ids)} {columns.token_ids} but {len(logprobs)} {columns.logprobs}; "
                        "give one a token")
