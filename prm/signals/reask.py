@@ -10,7 +10,7 @@ and the weight is P_q's largest minus its second largest.
 
 The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
 independence key of its own. The answer's line is right where it repeats the last result (weight 1). Steps that assert nothing checkable
-abstain; so does a fact with fewer than `fewest` routes (two are too few).
+abstain; so does a fact that fewer than `fewest` routes answered (two are too few).
 Only problems of the small world can be re-posed yet.
 """
 
@@ -29,12 +29,13 @@ from prm.world.facts import Fact
 from prm.world.story import read_answer, read_equations, tell
 
 KEY = "reask"
+VERSION = 2
 CHUNK = 128  # routes asked at a time, so that the bar moves
 
 
 @dataclass(frozen=True)
 class Config:
-    """samples: answers a route. fewest: a fact with fewer routes is left unjudged. max_tokens: of one answer."""
+    """samples: answers a route. fewest: a fact that fewer routes answered is left unjudged. max_tokens: of one answer."""
 
     samples: int = 4
     fewest: int = 3
@@ -60,7 +61,7 @@ def _claims(step: str) -> list[tuple[Fact, int]]:
 
 
 def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, float]]:
-    """fact -> digit -> P_q(digit); empty where the fact has too few routes or no answer could be read."""
+    """fact -> digit -> P_q(digit); empty where too few routes gave an answer that could be read."""
     asked = {fact: world_routes.routes(fact) for fact in facts}
     asked = {fact: routes if len(routes) >= config.fewest else [] for fact, routes in asked.items()}
     problems, mapped = [], {}
@@ -78,17 +79,17 @@ def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, flo
         for sample in context.engine().sample(chunk, sampling):
             if (digit := _answer(sample)) is not None:
                 shares[sample.problem_id][mapped[sample.problem_id][1].answer_map(digit)] += 1
-    return {fact: _pool([c for name, c in shares.items() if mapped[name][0] == fact]) for fact in facts}
+    return {fact: _pool([c for name, c in shares.items() if mapped[name][0] == fact], config.fewest) for fact in facts}
 
 
 def _answer(sample: Sample) -> int | None:
     return None if sample.reason else read_answer(sample.text.rsplit("\n", 1)[-1])
 
 
-def _pool(counts: list[Counter]) -> dict[int, float]:
+def _pool(counts: list[Counter], fewest: int) -> dict[int, float]:
     """P_q from each route's count of answers by digit."""
     heard = [c for c in counts if c]
-    if not heard:
+    if len(heard) < max(1, fewest):
         return {}
     votes = [sum(c[d] / c.total() for c in heard) for d in range(10)]
     p = min(0.95, max(0.2, max(votes) / len(heard)))

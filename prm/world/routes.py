@@ -25,7 +25,7 @@ class Route:
 
 
 def routes(fact: Fact) -> list[Route]:
-    """All routes to a fact's quantity, none of which starts by asking for the fact itself."""
+    """All routes to a fact's quantity, none of which asks for the fact itself on its way."""
     operator, left, right = fact
     made = {"+": _plus, "-": _minus, "*": _times}[operator](left, right)
     return [route for route in made if _askable(route.program) and _first_fact(route.program) != fact]
@@ -47,7 +47,7 @@ def _chain(start: int, *operations: tuple[str, int], negated: bool = False) -> R
 def _plus(a: int, b: int) -> list[Route]:
     swapped = [_chain(b, ("+", a)), _chain(a, ("-", 10 - b)), _chain(b, ("-", 10 - a))]
     split = [_chain(a, ("+", k), ("+", b - k)) for k in range(1, b)]
-    split += [_chain(b, ("+", k), ("+", a - k)) for k in range(1, a)]
+    split += [_chain(b, ("+", k), ("+", a - k)) for k in range(1, a) if k != a - b]  # b + (a - b) = a would ask a + b next
     past = [_chain(a, ("+", k), ("-", k - b)) for k in range(b + 1, 10)]
     return swapped + split + past
 
