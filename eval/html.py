@@ -97,7 +97,8 @@ def _quality(summary: Mapping) -> str:
         about = "These problems have no step truth: labels and scores are judged by the answers they lead to alone."
         return _section(title, about, "")
     head = "".join(
-        f"<th class='num'>{name}</th>" for name in ("covered", "all errors", "random", "systematic", "ECE", "Brier")
+        f"<th class='num'>{name}</th>"
+        for name in ("covered", "all errors", "random", "systematic", "first-error F1", "ECE", "Brier")
     )
     tables = []
     for view, name_of_view in VIEWS.items():
@@ -126,6 +127,7 @@ def _quality_line(name: str, q: Mapping, view: str) -> str:
     cells = "".join(_heat(q["auroc"][kind][view]) for kind in ("all", "random", "systematic"))
     return (
         f"<tr class='{_role(name)}'><td>{escape(name)}</td><td class='num'>{_number(q['coverage'], 2)}</td>{cells}"
+        f"<td class='num'>{_number(q['first_error']['f1'], 2)}</td>"
         f"<td class='num'>{_number(q['ece'], 2)}</td><td class='num'>{_number(q['brier'], 2)}</td></tr>"
     )
 

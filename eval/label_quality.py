@@ -15,6 +15,7 @@ from eval import metrics
 from prm.errors import PrmError
 from prm.records import StepScores
 
+THRESHOLD = 0.5  # a step believed at this or less is called wrong: by principle, never tuned
 # name in a report -> which wrong steps are set against the right ones; () is all of them
 KINDS = {"all": (), "random": ("slip",), "systematic": ("misconception",)}
 
@@ -24,7 +25,7 @@ def quality(rows: Iterable[StepScores], truth: Mapping[tuple[str, int], Sequence
 
     Returns {"source", "key", "steps", "coverage" (share of the steps with a value), "auroc": {kind: {"overall",
     "within" (pairs of one problem only), "first_error" (steps after a sample's first wrong one left out)}}, "ece",
-    "brier", "reliability"}. Abstentions count in coverage alone. NaN where there is nothing to compare. Raises
+    "brier", "reliability", "first_error" (ProcessBench's F1: a sample's first step believed at THRESHOLD or less)}. Abstentions count in coverage alone. NaN where there is nothing to compare. Raises
     PrmError where a row's steps are not the truth's.
     """
     rows = list(rows)
@@ -43,7 +44,14 @@ def quality(rows: Iterable[StepScores], truth: Mapping[tuple[str, int], Sequence
         "ece": metrics.ece(values, right),
         "brier": metrics.brier(values, right),
         "reliability": {name: column.tolist() for name, column in bins.items()},
+        "first_error": _first_errors(rows, truth),
     }
+
+
+def _first_errors(rows: Sequence[StepScores], truth: Mapping[tuple[str, int], Sequence[str]]) -> dict[str, float]:
+    judged = [(row.values, truth[row.problem_id, row.index]) for row in rows if row.values]
+    labels = [next((i for i, kind in enumerate(kinds) if kind != "right"), -1) for _, kinds in judged]
+    return metrics.first_error_f1([metrics.first_error(values, THRESHOLD) for values, _ in judged], labels)
 
 
 def _views(values, kinds, problems, early, wrong) -> dict[str, float]:
