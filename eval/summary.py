@@ -137,7 +137,7 @@ def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[b
     if ceiling is not None and metrics.paired_intervals(ceiling, majority, seed=seed)[0][1] <= 0:
         because += "The PRM trained on gold does not beat majority either: this test cannot tell good labels from bad. "
     because += "One seed; the claim needs the same on five."
-    return improves, "improves on voting" if improves else NO_GAIN, because
+    return improves, "ahead of voting on one seed" if improves else NO_GAIN, because
 
 
 def points(interval: Sequence[float]) -> str:
