@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from eval import command
 from eval.html import difference
 from prm.errors import PrmError
 from prm.store import write_file
@@ -110,8 +110,4 @@ def _take(run: Path, results: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except PrmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    command(main)

@@ -26,14 +26,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
-from eval import processbench
+from eval import command, processbench
 from eval.metrics import first_error, first_error_f1
 from eval.summary import clean
 from prm import answers, labelling
@@ -169,8 +168,4 @@ def text(found: dict) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except PrmError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    command(main)

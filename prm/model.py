@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import prm as package
 from prm import config as configs
+from prm import models
 from prm.encode import PROBLEM, Encoded, encode_many
 from prm.errors import PrmError
 
@@ -78,8 +79,6 @@ class Config:
 
 def check(config: Config) -> None:
     """PrmError for what would fail later: a missing or unsafe backbone, more tokens than it has positions. Loads nothing."""
-    from prm import models
-
     models.check(config.backbone)
     file = Path(models.resolve(config.backbone)) / "config.json"
     facts = json.loads(file.read_text()) if file.is_file() else {}  # a hub model tells when it is loaded
@@ -98,8 +97,6 @@ class PRM:
     @classmethod
     def create(cls, config: Config, device: str = "auto") -> PRM:
         """An untrained PRM on the config's backbone; what is random in it comes from torch's global seed."""
-        from prm import models
-
         models.check(config.backbone)
         path = models.resolve(config.backbone)
         return cls._assemble(config, path, path, device)
@@ -133,7 +130,7 @@ class PRM:
         tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_path))
         backbone = networks.open_backbone(str(backbone_path), config.dtype, config.attention)
         _check_positions(config, networks.position_limit(backbone))
-        fingerprint = fingerprint_of(backbone_path, backbone.config)
+        fingerprint = models.weights_fingerprint(backbone_path, backbone.config)
         network = networks.Network(networks.add_lora(backbone, config.lora) if config.lora else backbone)
         if device == "auto":
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
@@ -203,26 +200,6 @@ def check_finite(network: Network) -> None:
             raise PrmError(f"training diverged: {name} is not finite, nothing was saved; lower train.lr or raise train.warmup")
 
 
-def fingerprint_of(path: str | Path, hub_config=None) -> str:
-    """What tells weights from other weights: the commit of a hub model, else a hash of the folder's safetensors.
-
-    Big files are hashed by size and 256 blocks of 64 KiB spread over them, so a 7B backbone takes milliseconds.
-    """
-    import hashlib
-
-    if not Path(path).is_dir():
-        return str(getattr(hub_config, "_commit_hash", None))
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as stream:
-            for i in range(256):
-                stream.seek(i * size // 256)
-                digest.update(stream.read(65536))
-    return digest.hexdigest()[:16]
-
-
 def _card(folder: Path) -> dict:
     try:
         return json.loads((folder / "prm.json").read_text())
@@ -233,8 +210,6 @@ def _card(folder: Path) -> dict:
 
 
 def _backbone_path(folder: Path, config: Config) -> str | Path:
-    from prm import models
-
     if config.lora is None:
         return folder / "backbone"
     models.check(config.backbone)

@@ -6,6 +6,7 @@ the tokenizer's files and *.safetensors: pickled weights run code when they are 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -104,3 +105,21 @@ def _mapping(path: Path) -> dict:
     if not isinstance(content, dict):
         raise PrmError(f"{path}: must be a JSON object, not {type(content).__name__}; save the model again")
     return content
+
+
+def weights_fingerprint(path: str | Path, hub_config=None) -> str:
+    """What tells weights from other weights: the commit of a hub model, else a hash of the folder's safetensors.
+
+    Big files are hashed by size and 256 blocks of 64 KiB spread over them, so a 7B backbone takes milliseconds.
+    """
+    if not Path(path).is_dir():
+        return str(getattr(hub_config, "_commit_hash", None))
+    digest = hashlib.sha256()
+    for file in sorted(Path(path).glob("*.safetensors")):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as stream:
+            for i in range(256):
+                stream.seek(i * size // 256)
+                digest.update(stream.read(65536))
+    return digest.hexdigest()[:16]
