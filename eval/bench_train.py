@@ -58,15 +58,23 @@ def measure(prm_config, train_config, n: int, tokens: int) -> dict[str, float]:
     cuda = prm.network.head.weight.device.type == "cuda"
     items = synthetic(n, tokens, min(prm.network.backbone.config.vocab_size, len(prm.tokenizer)))
     with tempfile.TemporaryDirectory() as folder:
-        warmup, trainer = (make_trainer(prm, part, train_config, Path(folder), 0, progress) for part in (items[:train_config.batch], items))
+        warmup, trainer = (
+            make_trainer(prm, part, train_config, Path(folder), 0, progress)
+            for part in (items[: train_config.batch], items)
+        )
         warmup.train()
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         trained = _timed(trainer.train, cuda)
     memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     scored = _timed(lambda: prm.score_encoded([Encoded((item.window,)) for item in items]), cuda)
-    return {"train/s": n / trained[0], "train ms": 1e3 * trained[1] / n, "score/s": n / scored[0], "score ms": 1e3 * scored[1] / n,
-            "peak MiB": memory / 2**20}
+    return {
+        "train/s": n / trained[0],
+        "train ms": 1e3 * trained[1] / n,
+        "score/s": n / scored[0],
+        "score ms": 1e3 * scored[1] / n,
+        "peak MiB": memory / 2**20,
+    }
 
 
 def _timed(call, cuda: bool) -> tuple[float, float]:
@@ -85,8 +93,10 @@ def table(settings: argparse.Namespace) -> list[tuple[str, dict[str, float]]]:
     from prm.train import Config as TrainConfig
 
     base = {"backbone": settings.backbone, "max_tokens": 2 * settings.tokens, "dtype": settings.dtype}
-    jobs = [(PrmConfig(**{**base, **prm}), TrainConfig(**{"batch": settings.batch, "save_every": 10**9, **train}))
-            for _, prm, train in VARIANTS]
+    jobs = [
+        (PrmConfig(**{**base, **prm}), TrainConfig(**{"batch": settings.batch, "save_every": 10**9, **train}))
+        for _, prm, train in VARIANTS
+    ]
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as alone:
         found = [alone.submit(measure, prm, train, settings.solutions, settings.tokens) for prm, train in jobs]
         return [(name, future.result()) for (name, *_), future in zip(VARIANTS, found)]

@@ -20,8 +20,10 @@ from prm.errors import PrmError
 
 def scores_agree(backbone: str) -> str:
     """bfloat16 on the GPU, float32 on the GPU and float32 on the CPU give one PRM's scores."""
-    made = {name: _random_prm(backbone, dtype, device) for name, dtype, device in
-            (("cpu", "float32", "cpu"), ("gpu", "float32", "cuda"), ("bf16", "bfloat16", "cuda"))}
+    made = {
+        name: _random_prm(backbone, dtype, device)
+        for name, dtype, device in (("cpu", "float32", "cpu"), ("gpu", "float32", "cuda"), ("bf16", "bfloat16", "cuda"))
+    }
     windows = _encoded(made["cpu"], 64)
     scores = {name: [s for one in prm.score_encoded(windows) for s in one] for name, prm in made.items()}
     gaps = {name: max(abs(a - b) for a, b in zip(scores["cpu"], scores[name])) for name in ("gpu", "bf16")}
@@ -47,8 +49,10 @@ def packed_is_padded(backbone: str) -> str:
         windows = [encoded.windows[0] for encoded in _encoded(prm, 32)]
         capacity = None if "flash" in attention else prm.config.max_tokens
         with torch.inference_mode():
-            logits = [prm.network(**{k: v.cuda() for k, v in batch.items()}) for batch in
-                      (pad(windows, 0), pack(windows, 0, capacity))]
+            logits = [
+                prm.network(**{k: v.cuda() for k, v in batch.items()})
+                for batch in (pad(windows, 0), pack(windows, 0, capacity))
+            ]
         gap = float((logits[0] - logits[1]).abs().max() / logits[0].abs().max())
         assert gap < (5e-2 if "flash" in attention else 1e-3), f"{attention}: packed logits differ by {gap:.1e}"
         told.append(f"{attention} {gap:.1e}")

@@ -66,7 +66,9 @@ def filled(text: str, results: Path) -> str:
         if match[2] == "siblings":
             files = sorted(results.glob("siblings-*.json"))
             if not files:
-                raise PrmError(f"README.md: table:siblings has no {results}/siblings-*.json; python -m eval.siblings --out")
+                raise PrmError(
+                    f"README.md: table:siblings has no {results}/siblings-*.json; python -m eval.siblings --out"
+                )
             return f"{match[1]}{siblings([json.loads(file.read_text()) for file in files])}\n{match[4]}"
         path = results / f"{match[2]}.json"
         if not path.exists():

@@ -64,7 +64,9 @@ def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | No
     usage = read_usage(folder)
     reduce = reduce or usage.reduce
     if reduce is None:
-        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce, one of {', '.join(REDUCE)}")
+        raise PrmError(
+            f"{folder}: does not say how step scores make one score; give --reduce, one of {', '.join(REDUCE)}"
+        )
     if reduce not in REDUCE:
         raise PrmError(f"--reduce: '{reduce}' is not known; give one of {', '.join(REDUCE)}")
     pools, told = list(read_pools(path, usage)), []
@@ -73,13 +75,21 @@ def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | No
     def made():
         for pool in pools:
             mine = [next(scores) for _ in pool]
-            clusters = [a.cluster for a in answers.read_answers([sample for _, sample, _ in pool], usage.answers, comparer)]
+            clusters = [
+                a.cluster for a in answers.read_answers([sample for _, sample, _ in pool], usage.answers, comparer)
+            ]
             choice = rerank(method, mine, clusters, reduce)
             reasons = [_reason(sample, row) for (_, sample, _), row in zip(pool, mine)]
             told.extend(reasons)
-            yield {"problem_id": choice.problem_id, "choice": choice.index,
-                   "text": None if choice.index is None else pool[choice.index][1].text, "score": choice.score,
-                   "reason": choice.reason, "values": [list(s.values) for s in mine], "reasons": reasons}
+            yield {
+                "problem_id": choice.problem_id,
+                "choice": choice.index,
+                "text": None if choice.index is None else pool[choice.index][1].text,
+                "score": choice.score,
+                "reason": choice.reason,
+                "values": [list(s.values) for s in mine],
+                "reasons": reasons,
+            }
 
     with answers.open_pool(usage.answers) as comparer:
         count = write_rows(out, made())
@@ -105,7 +115,9 @@ def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
         where = f"{path} row {number}"
         samples = row.get("samples")
         if not isinstance(samples, list) or not samples:
-            raise PrmError(f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one")
+            raise PrmError(
+                f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one"
+            )
         problem = _problem(row, where)
         yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
 
@@ -156,7 +168,11 @@ def _of_steps(problem: Problem, index: int, row: dict, usage: Usage, where: str)
     steps = row["steps"]
     if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
         raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
-    return problem, Sample(problem.id, index, "".join(steps)), Steps(problem.id, index, tuple(accumulate(map(len, steps))))
+    return (
+        problem,
+        Sample(problem.id, index, "".join(steps)),
+        Steps(problem.id, index, tuple(accumulate(map(len, steps)))),
+    )
 
 
 def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
@@ -179,7 +195,9 @@ def _reason(sample: Sample, scores: StepScores) -> str:
 
 def _tell(what: str, out: str, reasons: list[str]) -> None:
     counts = Counter(filter(None, reasons))
-    say(f"{what} -> {out}" + ("; not scored: " if counts else "") + ", ".join(f"{n} {why}" for why, n in counts.items()))
+    say(
+        f"{what} -> {out}" + ("; not scored: " if counts else "") + ", ".join(f"{n} {why}" for why, n in counts.items())
+    )
 
 
 def _scored(folder: Path, rows: list[Row]):
@@ -188,4 +206,4 @@ def _scored(folder: Path, rows: list[Row]):
 
     prm = PRM.load(folder)
     for at in progress(range(0, len(rows), BATCH), what="scoring"):
-        yield from score_samples(prm, rows[at:at + BATCH], folder.name)
+        yield from score_samples(prm, rows[at : at + BATCH], folder.name)

@@ -42,58 +42,124 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="prm", description="Learn to judge reasoning steps without step labels or gold answers.",
-                                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top = argparse.ArgumentParser(
+        prog="prm",
+        description="Learn to judge reasoning steps without step labels or gold answers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--version", action="version", version=f"prm {prm.__version__}")
     verbs = top.add_subparsers(metavar="VERB", required=True)
 
-    run = _verb(verbs, "run", _run, "run a recipe, going on where an earlier run stopped",
-                "prm run recipes/demo.yaml\nprm run recipes/demo.yaml sampling.samples=32 out=runs/demo32\n"
-                "prm run recipes/demo.yaml --check")
+    run = _verb(
+        verbs,
+        "run",
+        _run,
+        "run a recipe, going on where an earlier run stopped",
+        "prm run recipes/demo.yaml\nprm run recipes/demo.yaml sampling.samples=32 out=runs/demo32\n"
+        "prm run recipes/demo.yaml --check",
+    )
     run.add_argument("recipe", help="a YAML file, see recipes/")
     run.add_argument("overrides", nargs="*", metavar="key=value", help="dotted keys, YAML values: train.lr=1e-4")
-    run.add_argument("--check", action="store_true", help="check all that can be checked without loading a model, then stop")
+    run.add_argument(
+        "--check", action="store_true", help="check all that can be checked without loading a model, then stop"
+    )
 
-    show = _verb(verbs, "show", _show, "what a run made",
-                 "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0")
+    show = _verb(
+        verbs,
+        "show",
+        _show,
+        "what a run made",
+        "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0",
+    )
     show.add_argument("run", metavar="RUN", help="a run's folder")
-    show.add_argument("stage", nargs="?", metavar="STAGE", help="print this stage's rows as JSON lines; names as `prm show RUN` prints them")
-    show.add_argument("--problem", metavar="ID", help="all that is known of one problem, its steps with each signal's value, label and score")
+    show.add_argument(
+        "stage",
+        nargs="?",
+        metavar="STAGE",
+        help="print this stage's rows as JSON lines; names as `prm show RUN` prints them",
+    )
+    show.add_argument(
+        "--problem",
+        metavar="ID",
+        help="all that is known of one problem, its steps with each signal's value, label and score",
+    )
 
-    label = _verb(verbs, "label", _label, "label the steps of samples you already have, without a model",
-                  'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
-                  "prm label pool.jsonl -o labels.jsonl")
+    label = _verb(
+        verbs,
+        "label",
+        _label,
+        "label the steps of samples you already have, without a model",
+        'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
+        "prm label pool.jsonl -o labels.jsonl",
+    )
     label.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
-    label.add_argument("--recipe", help="take segmenter, answers, signals and labels from this recipe (default recipes/label.yaml)")
-    _out(label, '{"problem_id", "sample", "steps", "values", "weights"}: the belief in [0, 1] that each step is right, null '
-                "where nothing tells, and how far to trust it; a sample without text has a reason instead")
+    label.add_argument(
+        "--recipe", help="take segmenter, answers, signals and labels from this recipe (default recipes/label.yaml)"
+    )
+    _out(
+        label,
+        '{"problem_id", "sample", "steps", "values", "weights"}: the belief in [0, 1] that each step is right, null '
+        "where nothing tells, and how far to trust it; a sample without text has a reason instead",
+    )
 
-    score = _verb(verbs, "score", _score, "score the steps of solutions with a trained PRM",
-                  "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl")
-    score.add_argument("solutions", metavar="SOLUTIONS", help='JSONL(.gz): {"problem" or "question", "steps": [..]} or {"problem", "text"}; '
-                       "steps keep their line breaks, joined they are the solution")
+    score = _verb(
+        verbs,
+        "score",
+        _score,
+        "score the steps of solutions with a trained PRM",
+        "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl",
+    )
+    score.add_argument(
+        "solutions",
+        metavar="SOLUTIONS",
+        help='JSONL(.gz): {"problem" or "question", "steps": [..]} or {"problem", "text"}; '
+        "steps keep their line breaks, joined they are the solution",
+    )
     _prm(score)
-    _out(score, '{"problem_id", "steps", "values"}: the belief in [0, 1] that each step is right; null and a reason where it '
-                "cannot be scored")
+    _out(
+        score,
+        '{"problem_id", "steps", "values"}: the belief in [0, 1] that each step is right; null and a reason where it '
+        "cannot be scored",
+    )
 
-    rerank = _verb(verbs, "rerank", _rerank, "choose the best of each problem's samples with a trained PRM",
-                   "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
-                   "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl")
+    rerank = _verb(
+        verbs,
+        "rerank",
+        _rerank,
+        "choose the best of each problem's samples with a trained PRM",
+        "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
+        "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl",
+    )
     rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
     _prm(rerank)
-    rerank.add_argument("--method", choices=["best-of-n", "weighted-vote"], default="best-of-n",
-                        help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n)")
-    rerank.add_argument("--reduce", help="step scores -> one score: min, product, mean, geometric_mean, last "
-                                         "(default: the one its recipe names)")
-    _out(rerank, '{"problem_id", "choice", "text", "score", "reason", "values", "reasons"}: choice counts from 0, null with a reason '
-                 "where nothing could be chosen; values and reasons are the samples'")
+    rerank.add_argument(
+        "--method",
+        choices=["best-of-n", "weighted-vote"],
+        default="best-of-n",
+        help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n)",
+    )
+    rerank.add_argument(
+        "--reduce",
+        help="step scores -> one score: min, product, mean, geometric_mean, last (default: the one its recipe names)",
+    )
+    _out(
+        rerank,
+        '{"problem_id", "choice", "text", "score", "reason", "values", "reasons"}: choice counts from 0, null with a reason '
+        "where nothing could be chosen; values and reasons are the samples'",
+    )
     return top
 
 
 def _verb(verbs, name: str, function, what: str, example: str) -> argparse.ArgumentParser:
     lines = "\n".join(f"  {line}" for line in example.splitlines())
-    made = verbs.add_parser(name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"examples:\n{lines}",
-                            formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = verbs.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     made.set_defaults(verb=function)
     return made
 

@@ -37,7 +37,10 @@ def encode(rows: Sequence[T], row_type: type[T], notes: Mapping[str, Any]) -> pa
 
 def decode(path: Path, row_type: type[T]) -> list[T]:
     table = pq.read_table(path, schema=schema(row_type), partitioning=None)
-    return [row_type(*map(_inward, values)) for values in zip(*(c.to_pylist(maps_as_pydicts="strict") for c in table.columns))]
+    return [
+        row_type(*map(_inward, values))
+        for values in zip(*(c.to_pylist(maps_as_pydicts="strict") for c in table.columns))
+    ]
 
 
 def count(path: Path) -> int:

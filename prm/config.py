@@ -79,7 +79,7 @@ def at(where: str, key: object) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """", did you mean 'x'?" or "" when nothing is near."""
+    """ ", did you mean 'x'?" or "" when nothing is near."""
     near = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean '{near[0]}'?" if near else ""
 

@@ -84,7 +84,9 @@ def encode_many(
     """`encode` of many (problem, steps); each distinct text goes through the tokenizer once, all in one call."""
     pairs = list(pairs)
     frame = _frame(tokenizer, config.template)
-    texts = dict.fromkeys(text for problem, steps in pairs for text in (problem, *(half for step in steps for half in _halves(step))))
+    texts = dict.fromkeys(
+        text for problem, steps in pairs for text in (problem, *(half for step in steps for half in _halves(step)))
+    )
     ids = dict(zip(texts, _tokenise(list(texts), tokenizer)))
 
     def closed(step):
@@ -150,7 +152,9 @@ def _window(prefix: list[int], steps: list[_Step], start: int, first: int, stop:
 def _frame(tokenizer: PreTrainedTokenizerBase, template: str) -> _Frame:
     if template == "chat":
         if not tokenizer.chat_template:
-            raise PrmError('prm.template: "chat", but the backbone\'s tokenizer has no chat template; use "{problem}\\n"')
+            raise PrmError(
+                'prm.template: "chat", but the backbone\'s tokenizer has no chat template; use "{problem}\\n"'
+            )
         message = [{"role": "user", "content": PROBLEM}]
         template = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         opening, close = [], []  # the chat template brings its own
@@ -169,9 +173,16 @@ def _specials(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]
         for at in range(len(framed)) if inner else ():
             if framed[at : at + len(inner)] == inner:
                 return framed[:at], framed[at + len(inner) :] if tokenizer.sep_token_id is not None else []
-    raise PrmError(f"prm.backbone: the tokenizer ({type(tokenizer).__name__}) reads no token in 'a', '1' or 'the'; use another")
+    raise PrmError(
+        f"prm.backbone: the tokenizer ({type(tokenizer).__name__}) reads no token in 'a', '1' or 'the'; use another"
+    )
 
 
 def _tokenise(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    options = {"add_special_tokens": False, "split_special_tokens": True, "return_attention_mask": False, "verbose": False}
+    options = {
+        "add_special_tokens": False,
+        "split_special_tokens": True,
+        "return_attention_mask": False,
+        "verbose": False,
+    }
     return tokenizer(texts, **options)["input_ids"] if texts else []

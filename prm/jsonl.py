@@ -37,7 +37,9 @@ def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     except UnicodeDecodeError as error:
         if error.object.startswith(b"\x1f\x8b"):
             raise PrmError(f"{path}: is gzipped, and its name does not say so; end it in .gz") from None
-        raise PrmError(f"{path}: not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}); convert it to UTF-8") from None
+        raise PrmError(
+            f"{path}: not UTF-8 text ({error.reason}: byte 0x{error.object[error.start]:02x}); convert it to UTF-8"
+        ) from None
     if empty:
         raise PrmError(f"{path}: the file is empty; it needs one JSON object a line")
 
@@ -53,7 +55,7 @@ def write_rows(path: str | os.PathLike, rows: Iterable[Mapping[str, Any]]) -> in
     raw = _create(path, part)
     try:
         # mtime=0 and no name in the header: the same rows give the same bytes.
-        with raw, (gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else raw) as out:
+        with raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else raw as out:
             for count, row in enumerate(rows, 1):
                 out.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         os.replace(part, path)
@@ -85,8 +87,11 @@ def text_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
             if not row[name].strip():
                 raise PrmError(f"{where}: '{name}' is empty; give its text or drop the row")
             return row[name]
-    raise PrmError(f"{where}: no '{names[0]}'" + "".join(f" or '{n}'" for n in names[1:])
-                   + f"; the row's keys are: {', '.join(map(str, row)) or 'none'}")
+    raise PrmError(
+        f"{where}: no '{names[0]}'"
+        + "".join(f" or '{n}'" for n in names[1:])
+        + f"; the row's keys are: {', '.join(map(str, row)) or 'none'}"
+    )
 
 
 def _open(path: str | os.PathLike):
@@ -100,11 +105,15 @@ def _row(line: str, where: str) -> dict[str, Any]:
         if "\\ud" in line.lower():
             json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise PrmError(f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line is needed, jq -c makes that") from None
+        raise PrmError(
+            f"{where}: not JSON ({error.msg} at column {error.colno}); one object a line is needed, jq -c makes that"
+        ) from None
     except RecursionError:
         raise PrmError(f"{where}: nested too deeply to be read; drop the row") from None
     except UnicodeEncodeError as error:
-        raise PrmError(f"{where}: holds half a character (a lone \\u{ord(error.object[error.start]):04x}); mend the text or drop the row") from None
+        raise PrmError(
+            f"{where}: holds half a character (a lone \\u{ord(error.object[error.start]):04x}); mend the text or drop the row"
+        ) from None
     if not isinstance(row, dict):
         raise PrmError(f"{where}: must be a JSON object, not {_kind(row)}")
     return row

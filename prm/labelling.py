@@ -197,7 +197,9 @@ def _of_label_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
 def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
     kept = {key: mapping[key] for key in ("segmenter", "answers", "signals") if key in mapping}
     made = config.build(Labeller, kept, where)
-    modules = {name: _plugin("signals", chosen, "signal", name, f"{where} ")[0] for name, chosen in made.signals.items()}
+    modules = {
+        name: _plugin("signals", chosen, "signal", name, f"{where} ")[0] for name, chosen in made.signals.items()
+    }
     text_only = {name for name, module in modules.items() if getattr(module, "TEXT_ONLY", False)}
     for arm in config.convert(dict[str, Arm], mapping.get("arms", {}), config.at(where, "arms")).values():
         if arm.signals.keys() <= text_only:

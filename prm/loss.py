@@ -56,10 +56,14 @@ class Agreement:
 
         self.dynamic = dynamic
         self.shares = torch.ones(2, dtype=torch.float64)
-        self.tally = torch.zeros(3, 2, dtype=torch.float64)  # this optimizer step's weight a class: all, contradicted, lost
+        self.tally = torch.zeros(
+            3, 2, dtype=torch.float64
+        )  # this optimizer step's weight a class: all, contradicted, lost
         self.lost = torch.zeros(2, 2, dtype=torch.float64)  # since the last log: all, lost
 
-    def factors(self, logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor, progress: float) -> torch.Tensor:
+    def factors(
+        self, logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor, progress: float
+    ) -> torch.Tensor:
         """What to multiply `weights` (S,) by. progress: share of the optimizer steps done."""
         import torch
 

@@ -70,9 +70,11 @@ class Config:
 
     def __post_init__(self):
         if self.max_tokens < 8:
-            raise ValueError(f"max_tokens: {self.max_tokens} leaves no room for a problem and its steps; 256 to 4096 are usual")
+            raise ValueError(
+                f"max_tokens: {self.max_tokens} leaves no room for a problem and its steps; 256 to 4096 are usual"
+            )
         if self.template != "chat" and self.template.count(PROBLEM) != 1:
-            raise ValueError(f"template: {self.template!r} must hold {PROBLEM} once, or be \"chat\"")
+            raise ValueError(f'template: {self.template!r} must hold {PROBLEM} once, or be "chat"')
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype: unknown {self.dtype!r}; choose one of {', '.join(DTYPES)}")
 
@@ -111,7 +113,9 @@ class PRM:
         config = configs.build(Config, card["config"], f"{folder}/prm.json: config")
         prm = cls._assemble(config, _backbone_path(folder, config), folder, device)
         if prm.fingerprint != card["backbone"]["fingerprint"] and config.lora:
-            raise PrmError(f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again")
+            raise PrmError(
+                f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again"
+            )
         prm.network.head.weight.data.copy_(load_file(folder / "head.safetensors")["score.weight"])
         if config.lora:
             _load_adapter(prm.network, load_file(folder / "adapter_model.safetensors"), folder)
@@ -146,7 +150,9 @@ class PRM:
         check_finite(self.network)
         backbone = self.network.backbone
         if self.config.lora:
-            adapter = {name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(backbone).items()}
+            adapter = {
+                name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(backbone).items()
+            }
             save_file(adapter, folder / "adapter_model.safetensors")
             backbone.peft_config["default"].save_pretrained(str(folder))
         else:
@@ -197,7 +203,9 @@ def check_finite(network: Network) -> None:
     """PrmError if a trained weight is NaN or infinite."""
     for name, tensor in network.named_parameters():
         if tensor.requires_grad and not tensor.isfinite().all():
-            raise PrmError(f"training diverged: {name} is not finite, nothing was saved; lower train.lr or raise train.warmup")
+            raise PrmError(
+                f"training diverged: {name} is not finite, nothing was saved; lower train.lr or raise train.warmup"
+            )
 
 
 def _card(folder: Path) -> dict:
@@ -226,4 +234,6 @@ def _load_adapter(network: Network, state: dict, folder: Path) -> None:
 
 def _check_positions(config: Config, limit: int | None) -> None:
     if limit is not None and config.max_tokens > limit:
-        raise PrmError(f"prm.max_tokens: {config.max_tokens}, but {config.backbone!r} has {limit} positions; lower it to that")
+        raise PrmError(
+            f"prm.max_tokens: {config.max_tokens}, but {config.backbone!r} has {limit} positions; lower it to that"
+        )

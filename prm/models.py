@@ -44,8 +44,10 @@ def check(model: str) -> None:
     if (folder / "tokenizer.json").is_file():
         _mapping(folder / "tokenizer.json")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
-        raise PrmError(f"model {folder}: no tokenizer ({', '.join(_TOKENIZERS)}); save it there with "
-                       f"tokenizer.save_pretrained('{folder}')")
+        raise PrmError(
+            f"model {folder}: no tokenizer ({', '.join(_TOKENIZERS)}); save it there with "
+            f"tokenizer.save_pretrained('{folder}')"
+        )
 
 
 def _is_path(model: str) -> bool:
@@ -63,9 +65,14 @@ def _check_config(folder: Path) -> None:
     path = folder / "config.json"
     if not path.is_file():
         adapter = (folder / "adapter_config.json").is_file()
-        raise PrmError(f"model {folder}: no config.json; " + (
-            "this is a LoRA adapter: merge it into its base model first (peft: merge_and_unload)" if adapter
-            else "give the folder that save_pretrained wrote"))
+        raise PrmError(
+            f"model {folder}: no config.json; "
+            + (
+                "this is a LoRA adapter: merge it into its base model first (peft: merge_and_unload)"
+                if adapter
+                else "give the folder that save_pretrained wrote"
+            )
+        )
     _mapping(path)
 
 
@@ -83,9 +90,11 @@ def _check_weights(folder: Path) -> None:
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if not pickles:
         raise PrmError(f"model {folder}: no *.safetensors; save the weights there with save_pretrained")
-    raise PrmError(f"model {folder}: only pickled weights ({pickles[0]}), which run code when read; where you trust "
-                   f"them, convert: python -c \"from transformers import AutoModelForCausalLM as M; "
-                   f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\"")
+    raise PrmError(
+        f"model {folder}: only pickled weights ({pickles[0]}), which run code when read; where you trust "
+        f'them, convert: python -c "from transformers import AutoModelForCausalLM as M; '
+        f"M.from_pretrained('{folder}', use_safetensors=False).save_pretrained('{folder}')\""
+    )
 
 
 def _check_header(file: Path) -> None:
@@ -94,7 +103,9 @@ def _check_header(file: Path) -> None:
         start = stream.read(9)
     length = int.from_bytes(start[:8], "little")
     if start[8:] != b"{" or 8 + length > file.stat().st_size:
-        raise PrmError(f"{file}: not whole safetensors weights, perhaps a pointer that Git LFS left; fetch the weights again")
+        raise PrmError(
+            f"{file}: not whole safetensors weights, perhaps a pointer that Git LFS left; fetch the weights again"
+        )
 
 
 def _mapping(path: Path) -> dict:

@@ -22,7 +22,9 @@ class Network(nn.Module):
     "score.weight", the name that sequence and token classification models of transformers and vLLM load.
     """
 
-    accepts_loss_kwargs = True  # tells transformers.Trainer that the loss is normalised over the accumulated batch (trainer.py)
+    accepts_loss_kwargs = (
+        True  # tells transformers.Trainer that the loss is normalised over the accumulated batch (trainer.py)
+    )
 
     def __init__(self, backbone: PreTrainedModel):
         super().__init__()
@@ -35,7 +37,9 @@ class Network(nn.Module):
         inputs = {"attention_mask": attention_mask, "position_ids": position_ids}
         inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
         hidden = self.backbone(input_ids=input_ids, **inputs).last_hidden_state
-        with torch.autocast(hidden.device.type, enabled=False):  # one vector: nothing to gain from bf16 here, digits to lose
+        with torch.autocast(
+            hidden.device.type, enabled=False
+        ):  # one vector: nothing to gain from bf16 here, digits to lose
             return self.head(hidden.flatten(0, 1)[at].float()).squeeze(-1)
 
     def gradient_checkpointing_enable(self, **options):
@@ -86,7 +90,9 @@ def add_lora(backbone: PreTrainedModel, lora: LoraConfig) -> nn.Module:
     # Set here because ModelConfig turns a list of one name into a string, which peft reads as a regular expression.
     config.target_modules = lora.targets if isinstance(lora.targets, str) else set(lora.targets)
     config.exclude_modules = "pooler.*" if hasattr(backbone, "pooler") else None  # of encoders, never used here
-    config.fan_in_fan_out = any(type(module).__name__ == "Conv1D" for module in backbone.modules())  # GPT-2's linear layers
+    config.fan_in_fan_out = any(
+        type(module).__name__ == "Conv1D" for module in backbone.modules()
+    )  # GPT-2's linear layers
     try:
         return peft.get_peft_model(backbone, config)
     except ValueError as error:

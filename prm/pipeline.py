@@ -26,7 +26,11 @@ def check(recipe: Recipe) -> dict[str, list[Problem]]:
         plugins.check(plugin.module, plugin.config)
     if recipe.arms:
         model.check(recipe.prm)
-    if recipe.references and recipe.references.source in ("jsonl", "parquet") and not Path(recipe.references.path).is_file():
+    if (
+        recipe.references
+        and recipe.references.source in ("jsonl", "parquet")
+        and not Path(recipe.references.path).is_file()
+    ):
         raise PrmError(f"{recipe.references.path}: no such file, named by references.path; check the path")
     _check_writable(recipe.folder)
     drawn = {split: problems.load(source) for split, source in recipe.problems.items()}
@@ -39,8 +43,11 @@ def checked(recipe: Recipe) -> str:
     drawn = check(recipe)
     with contextlib.ExitStack() as stack:
         stages = [(s, s.folder(recipe)) for s in plan(recipe, drawn, Context(recipe), stack)]
-    lines = [f"{s.name:<28} " + ("[cached]" if f.manifest() else f"{len(f.shards())} of {s.shards} shards" if s.shards else "to do")
-             for s, f in stages]
+    lines = [
+        f"{s.name:<28} "
+        + ("[cached]" if f.manifest() else f"{len(f.shards())} of {s.shards} shards" if s.shards else "to do")
+        for s, f in stages
+    ]
     return "\n".join([*lines, f"{recipe.name}: all checked, nothing loaded; the same command without --check runs it"])
 
 
@@ -52,7 +59,9 @@ def run(recipe: Recipe) -> None:
         stack.callback(context.close)
         stages = plan(recipe, drawn, context, stack)
         names = {s.name: s.folder(recipe).path.name for s in stages}
-        store.write_file(recipe.folder / "run.json", json.dumps({"recipe": plain(recipe), "stages": names}, indent=2).encode())
+        store.write_file(
+            recipe.folder / "run.json", json.dumps({"recipe": plain(recipe), "stages": names}, indent=2).encode()
+        )
         for stage in stages:
             if stage.kind == "prm":
                 context.close()  # the engine's memory is the trainer's now; it opens again if someone asks
@@ -74,9 +83,13 @@ def _execute(stage: Stage, recipe: Recipe) -> None:
         else:
             _shards(stage, recipe, folder)
         parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
-        counts = {"labels": labels.counts(folder.rows())} if stage.kind == "labels" else {}  # what was dropped, by class
-        folder.finish({"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **counts},
-                      time.monotonic() - began if stage.kind == "prm" else None)
+        counts = (
+            {"labels": labels.counts(folder.rows())} if stage.kind == "labels" else {}
+        )  # what was dropped, by class
+        folder.finish(
+            {"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **counts},
+            time.monotonic() - began if stage.kind == "prm" else None,
+        )
     say(summary(folder))
 
 
@@ -96,9 +109,12 @@ def summary(folder: store.Folder) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in facts["reasons"].items())
     rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] != "prm" else "a model"
     steps = ", ".join(f"{count:,} {what}" for what, count in facts.get("labels", {}).items() if count)
-    return (f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s" + (f"; rejected: {reasons}" if reasons else "")
-            + (f"; steps: {steps}" if steps else "")
-            + ("" if found else f"  (not complete: {len(folder.shards())} shards)"))
+    return (
+        f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s"
+        + (f"; rejected: {reasons}" if reasons else "")
+        + (f"; steps: {steps}" if steps else "")
+        + ("" if found else f"  (not complete: {len(folder.shards())} shards)")
+    )
 
 
 def _tell_usage(recipe: Recipe, stage: Stage) -> None:
@@ -121,5 +137,7 @@ def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:
     texts = {p.text for p in drawn.get("train", ())}
     both = [p.id for p in drawn["test"] if p.text in texts]
     if len(both) > LEAK * len(drawn["test"]):
-        raise PrmError(f"problems.test: {len(both)} of its {len(drawn['test'])} problems are in train too, the first '{both[0]}'; "
-                       "give the splits other rows (skip, every, limit) or another seed")
+        raise PrmError(
+            f"problems.test: {len(both)} of its {len(drawn['test'])} problems are in train too, the first '{both[0]}'; "
+            "give the splits other rows (skip, every, limit) or another seed"
+        )

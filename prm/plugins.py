@@ -26,8 +26,10 @@ def load(kind: str, name: str, where: str = "") -> ModuleType:
     """The plugin's module. Raises PrmError (prefixed with `where`) that lists the names when there is no such file."""
     if name not in names(kind):
         known = ", ".join(names(kind)) or "none"
-        raise PrmError(f"{where + ': ' if where else ''}no {kind[:-1]} named '{name}'; known: {known}"
-                       f"{did_you_mean(name, names(kind))}")
+        raise PrmError(
+            f"{where + ': ' if where else ''}no {kind[:-1]} named '{name}'; known: {known}"
+            f"{did_you_mean(name, names(kind))}"
+        )
     return importlib.import_module(f"prm.{kind}.{name}")
 
 

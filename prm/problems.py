@@ -86,14 +86,20 @@ def _problems(config: Table) -> Iterator[Problem]:
     for where, row in islice(rows(config), config.skip, None, config.every or 1):
         if len(seen) == config.limit:
             return
-        problem = Problem(id_of(row, config.id, config.text, where), text_of(row, [config.text], where), _meta(row, config, where))
+        problem = Problem(
+            id_of(row, config.id, config.text, where), text_of(row, [config.text], where), _meta(row, config, where)
+        )
         if problem.id in seen:
-            raise PrmError(f"{where}: the id '{problem.id}' is that of {seen[problem.id]} too; drop one or name another id column")
+            raise PrmError(
+                f"{where}: the id '{problem.id}' is that of {seen[problem.id]} too; drop one or name another id column"
+            )
         seen[problem.id] = where
         yield problem
     if len(seen) < (config.limit or 1):
-        raise PrmError(f"{config.path}: {len(seen)} problems after skip {config.skip} and every {config.every or 1}, fewer than "
-                       f"{config.limit or 1}; lower limit or skip")
+        raise PrmError(
+            f"{config.path}: {len(seen)} problems after skip {config.skip} and every {config.every or 1}, fewer than "
+            f"{config.limit or 1}; lower limit or skip"
+        )
 
 
 def rows(config: Table) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -142,8 +148,11 @@ def _hub(config: Table) -> Iterator[dict[str, Any]]:
 
     try:
         found = datasets.load_dataset(config.path, config.subset, split=config.split, revision=config.revision)
-    except Exception as error:  # the hub's client raises dozens of kinds: no network, no such data set, no such split, gated
-        raise PrmError(f"{config.path}: the data set cannot be loaded ({type(error).__name__}: "
-                       f"{str(error).splitlines()[0]}); check its name, subset and split, or download it and use jsonl") from error
+    except (
+        Exception
+    ) as error:  # the hub's client raises dozens of kinds: no network, no such data set, no such split, gated
+        raise PrmError(
+            f"{config.path}: the data set cannot be loaded ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); check its name, subset and split, or download it and use jsonl"
+        ) from error
     yield from found
-

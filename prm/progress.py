@@ -14,8 +14,20 @@ T = TypeVar("T")
 
 def progress(iterable: Iterable[T], total: int | None = None, what: str = "", done: int = 0) -> Iterator[T]:
     """Yields from `iterable` under a bar named `what`; `done` of `total` were finished by an earlier run."""
-    return iter(tqdm(iterable, desc=what, total=total, initial=done, file=sys.stderr, disable=_quiet(), leave=False,
-                     dynamic_ncols=True, mininterval=0.5, delay=0.5))
+    return iter(
+        tqdm(
+            iterable,
+            desc=what,
+            total=total,
+            initial=done,
+            file=sys.stderr,
+            disable=_quiet(),
+            leave=False,
+            dynamic_ncols=True,
+            mininterval=0.5,
+            delay=0.5,
+        )
+    )
 
 
 def say(line: str) -> None:

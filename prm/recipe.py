@@ -1,7 +1,7 @@
 """A recipe: everything one run does, in a YAML file of typed sections. See recipes/ for examples.
 
-    load("recipes/demo.yaml", ["train.epochs=2"])    a Recipe, or PrmError naming the key and the remedy
-    of_run("runs/demo")                              the Recipe of a run's latest invocation
+load("recipes/demo.yaml", ["train.epochs=2"])    a Recipe, or PrmError naming the key and the remedy
+of_run("runs/demo")                              the Recipe of a run's latest invocation
 """
 
 from __future__ import annotations
@@ -122,8 +122,9 @@ def of_run(path: str | Path) -> Recipe:
     try:
         return build(run.recipe, str(Path(path) / "run.json"))
     except PrmError as error:
-        raise PrmError(f"{error}. Another version of prm made this run: give its `prm run` command again, what still fits is "
-                       "kept") from None
+        raise PrmError(
+            f"{error}. Another version of prm made this run: give its `prm run` command again, what still fits is kept"
+        ) from None
 
 
 def build(mapping: Mapping[str, Any], where: str) -> Recipe:
@@ -134,7 +135,9 @@ def build(mapping: Mapping[str, Any], where: str) -> Recipe:
             made[key] = _plugin(kind, made[key], "name", None, config.at(where, key))
     for key, make in (("problems", _source), ("signals", _signal)):
         if isinstance(made.get(key), Mapping):
-            made[key] = {str(name): make(value, str(name), f"{where} {key}.{name}") for name, value in made[key].items()}
+            made[key] = {
+                str(name): make(value, str(name), f"{where} {key}.{name}") for name, value in made[key].items()
+            }
     return config.build(Recipe, made, where)
 
 
@@ -178,15 +181,21 @@ def _check_splits(recipe: Recipe) -> None:
         raise ValueError("problems.train: missing; arms train a PRM, so give them problems or drop `arms`")
     for split, source in recipe.problems.items():
         if recipe.references is not None and recipe.references.answer in getattr(source, "meta", ()):
-            raise ValueError(f"problems.{split}.meta: names the references' column '{recipe.references.answer}'; "
-                             "gold answers never travel with the problems, drop it")
+            raise ValueError(
+                f"problems.{split}.meta: names the references' column '{recipe.references.answer}'; "
+                "gold answers never travel with the problems, drop it"
+            )
 
 
 def _check_arm(recipe: Recipe, name: str, arm: Arm) -> None:
     for signal in arm.signals:
         if signal not in recipe.signals:
-            raise ValueError(f"arms.{name}.signals.{signal}: not among the recipe's signals ({', '.join(recipe.signals)})"
-                             f"{config.did_you_mean(signal, recipe.signals)}")
+            raise ValueError(
+                f"arms.{name}.signals.{signal}: not among the recipe's signals ({', '.join(recipe.signals)})"
+                f"{config.did_you_mean(signal, recipe.signals)}"
+            )
     gold = [signal for signal in arm.signals if recipe.signals[signal].module.KEY == "gold"]
     if gold and len(arm.signals) > 1:
-        raise ValueError(f"arms.{name}.signals: {gold[0]} is gold and mixes with no other signal; give it an arm of its own")
+        raise ValueError(
+            f"arms.{name}.signals: {gold[0]} is gold and mixes with no other signal; give it an arm of its own"
+        )

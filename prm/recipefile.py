@@ -30,7 +30,9 @@ def read(path: Path, overrides: Sequence[str], unfilled: Collection[str] = ()) -
         raise PrmError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); convert it to UTF-8") from None
     mapping = _parse(text, str(path))
     if not isinstance(mapping, dict):
-        raise PrmError(f"{path}: a recipe is a mapping of sections (name, problems, engine, ...); see recipes/demo.yaml")
+        raise PrmError(
+            f"{path}: a recipe is a mapping of sections (name, problems, engine, ...); see recipes/demo.yaml"
+        )
     given = mapping.pop("given", None) or {}
     if not isinstance(given, dict):
         raise PrmError(f"{path}: given: must be a mapping of names to defaults or null, not {given!r}")
@@ -52,7 +54,9 @@ def _override(mapping: dict, given: dict, override: str) -> None:
     for section in sections:
         mapping = mapping.setdefault(section, {})
         if not isinstance(mapping, dict):
-            raise PrmError(f"'{override}': '{section}' is {mapping!r} in the recipe, not a mapping; override it as a whole")
+            raise PrmError(
+                f"'{override}': '{section}' is {mapping!r} in the recipe, not a mapping; override it as a whole"
+            )
     mapping[last] = parsed
 
 
@@ -84,7 +88,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def _parse(text: str, where: str) -> Any:
@@ -93,4 +99,6 @@ def _parse(text: str, where: str) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise PrmError(f"{where}{line}: not YAML ({getattr(error, 'problem', None) or error}); check the indentation and quotes") from None
+        raise PrmError(
+            f"{where}{line}: not YAML ({getattr(error, 'problem', None) or error}); check the indentation and quotes"
+        ) from None

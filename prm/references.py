@@ -24,7 +24,7 @@ class Reference:
     program: Program | None = None
 
     def kinds(self, steps: Sequence[str]) -> list[str] | None:
-        """"right", "slip", "misconception" or "carried" for each step's text; None where only the answer is known."""
+        """ "right", "slip", "misconception" or "carried" for each step's text; None where only the answer is known."""
         from prm.world.truth import truth
 
         return None if self.program is None else truth(self.program, steps)
@@ -33,15 +33,19 @@ class Reference:
 def load(recipe: Recipe, split: str) -> dict[str, Reference]:
     """The references of a split's problems by problem id. Raises PrmError when the recipe names none or one is missing."""
     if recipe.references is None:
-        raise PrmError(f"{recipe.name}: the recipe has no `references`, so nothing can be measured against gold; add them")
+        raise PrmError(
+            f"{recipe.name}: the recipe has no `references`, so nothing can be measured against gold; add them"
+        )
     source = recipe.problems[split]
     if recipe.references.source == "world":
         return _world(source)
     known = _table(recipe.references)
     missing = [p.id for p in problems.load(source) if p.id not in known]
     if missing:
-        raise PrmError(f"{recipe.references.path}: no reference for {len(missing)} problems of {split}, the first '{missing[0]}'; "
-                       "check the id columns of problems and references")
+        raise PrmError(
+            f"{recipe.references.path}: no reference for {len(missing)} problems of {split}, the first '{missing[0]}'; "
+            "check the id columns of problems and references"
+        )
     return known
 
 
@@ -58,5 +62,7 @@ def _table(config: problems.Table) -> dict[str, Reference]:
     for where, row in problems.rows(config):
         id = problems.id_of(row, config.id, config.text, where)
         answer = row.get(config.answer)
-        found[id] = Reference(id, str(answer) if isinstance(answer, (int, float)) else text_of(row, [config.answer], where))
+        found[id] = Reference(
+            id, str(answer) if isinstance(answer, (int, float)) else text_of(row, [config.answer], where)
+        )
     return found

@@ -36,8 +36,10 @@ def problem(run: Run, problem_id: str) -> Iterator[str]:
             if group.problem.id == problem_id:
                 yield from _group(group, _scores(run, split, problem_id))
                 return
-    raise PrmError(f"{run.path}: no problem '{problem_id}' with samples, steps and answers; `prm show {run.path} problems.test` "
-                   "lists them")
+    raise PrmError(
+        f"{run.path}: no problem '{problem_id}' with samples, steps and answers; `prm show {run.path} problems.test` "
+        "lists them"
+    )
 
 
 def _scores(run: Run, split: str, problem_id: str) -> dict[str, dict[int, StepScores]]:
@@ -46,7 +48,9 @@ def _scores(run: Run, split: str, problem_id: str) -> dict[str, dict[int, StepSc
     for start in ("signal.", "labels.", "scores."):
         for stage in run.stages(start):
             if stage.endswith(f".{split}"):
-                found[stage.removesuffix(f".{split}")] = {r.index: r for r in run.rows(stage) if r.problem_id == problem_id}
+                found[stage.removesuffix(f".{split}")] = {
+                    r.index: r for r in run.rows(stage) if r.problem_id == problem_id
+                }
     return {name: by_index for name, by_index in found.items() if by_index}
 
 
@@ -54,7 +58,9 @@ def _group(group: Group, scores: dict[str, dict[int, StepScores]]) -> Iterator[s
     yield f"problem {group.problem.id}"
     yield textwrap.indent(group.problem.text.strip(), "  ")
     for sample, steps, answer in zip(group.samples, group.steps, group.answers):
-        said = f"answer {answer.text} (cluster {answer.cluster})" if answer.cluster >= 0 else f"no answer: {answer.reason}"
+        said = (
+            f"answer {answer.text} (cluster {answer.cluster})" if answer.cluster >= 0 else f"no answer: {answer.reason}"
+        )
         yield f"\nsample {sample.index}: {said}"
         if sample.reason:
             yield f"  rejected: {sample.reason}"

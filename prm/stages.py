@@ -29,7 +29,12 @@ from prm.signals import Context
 
 # Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
 VERSIONS = {"problems": 1, "samples": 1, "steps": 1, "answers": 1, "signal": 1, "labels": 1, "prm": 1, "scores": 1}
-FILES = ("path", "model", "backbone", "tokenizer")  # config keys that may name a file or folder, which then enters the hash by content
+FILES = (
+    "path",
+    "model",
+    "backbone",
+    "tokenizer",
+)  # config keys that may name a file or folder, which then enters the hash by content
 
 
 @dataclass(frozen=True)
@@ -58,17 +63,25 @@ class Stage:
         return store.Folder(recipe.folder / f"{self.name}-{self.hash}", self.name)
 
 
-def plan(recipe: Recipe, drawn: Mapping[str, list[Problem]], context: Context, stack: contextlib.ExitStack) -> list[Stage]:
+def plan(
+    recipe: Recipe, drawn: Mapping[str, list[Problem]], context: Context, stack: contextlib.ExitStack
+) -> list[Stage]:
     """The stages in the order they run: kind by kind, so that each model is loaded once."""
     made: dict[str, Stage] = {}
 
-    def add(name: str, facts: Mapping[str, Any], make: Callable, inputs: Sequence[str] = (), after: Sequence[str] = ()) -> None:
+    def add(
+        name: str, facts: Mapping[str, Any], make: Callable, inputs: Sequence[str] = (), after: Sequence[str] = ()
+    ) -> None:
         split = name.split(".")[-1]
         shards = math.ceil(len(drawn[split]) / recipe.shard) if split in drawn else 0
         made[name] = Stage(name, facts, make, tuple(made[n] for n in inputs), tuple(made[n] for n in after), shards)
 
     for split, rows in drawn.items():
-        add(f"problems.{split}", {"problems": store.digest(config.plain(rows)), "shard": recipe.shard}, _draw(rows, recipe.shard))
+        add(
+            f"problems.{split}",
+            {"problems": store.digest(config.plain(rows)), "shard": recipe.shard},
+            _draw(rows, recipe.shard),
+        )
     for split in drawn:
         facts = {"engine": _facts(recipe.engine), "sampling": config.plain(recipe.sampling)}
         add(f"samples.{split}", facts, _sample(recipe, context), [f"problems.{split}"])
@@ -96,7 +109,7 @@ def plan(recipe: Recipe, drawn: Mapping[str, list[Problem]], context: Context, s
 
 
 def _draw(rows: list[Problem], shard: int):
-    return lambda i: rows[i * shard:(i + 1) * shard]
+    return lambda i: rows[i * shard : (i + 1) * shard]
 
 
 def _sample(recipe: Recipe, context: Context):
@@ -105,6 +118,7 @@ def _sample(recipe: Recipe, context: Context):
         expected = [(p.id, k) for p in rows for k in range(recipe.sampling.samples)]
         _same(f"engine {recipe.engine.name}", [(s.problem_id, s.index) for s in samples], expected)
         return samples
+
     return make
 
 
@@ -116,6 +130,7 @@ def _answer(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
     def make(i: int, samples: list[Sample]):
         pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
         return answers.read_answers(samples, recipe.answers, pool)
+
     return make
 
 
@@ -123,15 +138,20 @@ def _signal(name: str, plugin: Plugin, context: Context):
     def make(i: int, *rows) -> list[StepScores]:
         scores = plugin.module.label(store.groups(*rows), plugin.config, context)
         steps = rows[2]
-        _same(f"signal {name}", [(s.problem_id, s.index, len(s.values)) for s in scores],
-              [(s.problem_id, s.index, len(s.ends)) for s in steps])
+        _same(
+            f"signal {name}",
+            [(s.problem_id, s.index, len(s.values)) for s in scores],
+            [(s.problem_id, s.index, len(s.ends)) for s in steps],
+        )
         return [replace(s, source=name) for s in scores]  # the recipe's name: one file may serve two configs
+
     return make
 
 
 def _combine(name: str, arm: Arm):
     def make(i: int, *by_signal: list[StepScores]) -> list[StepScores]:
         return [labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name) for rows in zip(*by_signal)]
+
     return make
 
 
@@ -141,6 +161,7 @@ def _train(recipe: Recipe, folders: Sequence[store.Folder]):
 
         if not (path / "model").exists():  # it appears whole; only the manifest was missing
             train(labelled(folders), recipe.prm, recipe.train, path / "model", recipe.seed, progress)
+
     return make
 
 
@@ -162,14 +183,22 @@ def _score(name: str, model: Path, context: Context):
         by_id = {p.id: p for p in drawn}
         rows = [(by_id[s.problem_id], s, cut) for s, cut in zip(samples, steps, strict=True)]
         scores = score_samples(context.cached(("prm", name), lambda: PRM.load(model)), rows, name)
-        _same(f"PRM {name}", [(s.problem_id, s.index, len(s.values)) for s in scores],
-              [(s.problem_id, s.index, len(s.ends)) for s in steps])
+        _same(
+            f"PRM {name}",
+            [(s.problem_id, s.index, len(s.values)) for s in scores],
+            [(s.problem_id, s.index, len(s.ends)) for s in steps],
+        )
         return scores
+
     return make
 
 
 def _facts(plugin: Plugin) -> dict[str, Any]:
-    return {"name": plugin.name, "version": getattr(plugin.module, "VERSION", 1), "config": _with_files(config.plain(plugin.config))}
+    return {
+        "name": plugin.name,
+        "version": getattr(plugin.module, "VERSION", 1),
+        "config": _with_files(config.plain(plugin.config)),
+    }
 
 
 def _signal_facts(recipe: Recipe, plugin: Plugin) -> dict[str, Any]:
@@ -189,4 +218,6 @@ def _with_files(value: Any, key: str = "") -> Any:
 def _same(who: str, got: list, expected: list) -> None:
     if got != expected:
         at = next((i for i, (a, b) in enumerate(zip(got, expected)) if a != b), min(len(got), len(expected)))
-        raise ValueError(f"{who}: {len(got)} rows for {len(expected)}; row {at} is {got[at:at + 1]}, not {expected[at:at + 1]}")
+        raise ValueError(
+            f"{who}: {len(got)} rows for {len(expected)}; row {at} is {got[at : at + 1]}, not {expected[at : at + 1]}"
+        )

@@ -27,9 +27,18 @@ from prm import codec
 from prm.errors import PrmError
 from prm.records import Answer, Group, Problem, Sample, Steps, StepScores
 
-ROWS = {"problems": Problem, "samples": Sample, "steps": Steps, "answers": Answer,
-        "signal": StepScores, "labels": StepScores, "scores": StepScores}
-_SMALL = 64 * 2**20  # bytes; larger files enter a hash by size and mtime, reading them at every start would cost too much
+ROWS = {
+    "problems": Problem,
+    "samples": Sample,
+    "steps": Steps,
+    "answers": Answer,
+    "signal": StepScores,
+    "labels": StepScores,
+    "scores": StepScores,
+}
+_SMALL = (
+    64 * 2**20
+)  # bytes; larger files enter a hash by size and mtime, reading them at every start would cost too much
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,9 @@ class Run:
             self.recipe: dict[str, Any] = facts["recipe"]
             self.folders = {stage: Folder(self.path / name, stage) for stage, name in facts["stages"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PrmError(f"{index}: damaged ({error!r}); give the same `prm run` command again, what was made is kept") from None
+            raise PrmError(
+                f"{index}: damaged ({error!r}); give the same `prm run` command again, what was made is kept"
+            ) from None
 
     def folder(self, stage: str) -> Folder:
         if stage not in self.folders:
@@ -134,8 +145,9 @@ class Run:
         return self.folder(f"prm.{arm}").path / "model"
 
 
-def groups(problems: Sequence[Problem], samples: Sequence[Sample], steps: Sequence[Steps],
-           answers: Sequence[Answer]) -> list[Group]:
+def groups(
+    problems: Sequence[Problem], samples: Sequence[Sample], steps: Sequence[Steps], answers: Sequence[Answer]
+) -> list[Group]:
     """The rows of one shard, grouped by problem."""
     parts: dict[str, tuple[list, list, list]] = {p.id: ([], [], []) for p in problems}
     for position, rows in enumerate((samples, steps, answers)):
@@ -153,8 +165,10 @@ def lock(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            raise PrmError(f"{path}: process {handle.read().strip() or 'unknown'} is already running this; wait for it or "
-                           "give another folder with out=...") from None
+            raise PrmError(
+                f"{path}: process {handle.read().strip() or 'unknown'} is already running this; wait for it or "
+                "give another folder with out=..."
+            ) from None
         handle.truncate(0)
         handle.write(str(os.getpid()))
         handle.flush()
@@ -170,8 +184,10 @@ def disk_full_is_mendable(folder: Folder) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         if not full and "No space left on device" not in str(error):  # libraries that write weights wrap the errno away
             raise
-        raise PrmError(f"{folder.path}: the disk is full; {len(folder.shards())} shards of {folder.stage} and all stages "
-                       "before it are kept; free some space and give the same command again") from None
+        raise PrmError(
+            f"{folder.path}: the disk is full; {len(folder.shards())} shards of {folder.stage} and all stages "
+            "before it are kept; free some space and give the same command again"
+        ) from None
 
 
 def write_file(path: Path, content: Any) -> None:

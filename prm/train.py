@@ -124,7 +124,9 @@ def train(
     if _made_by(folder) == run:  # an earlier call finished; only its caller was stopped before it knew
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
-    if int(os.environ.get("RANK", 0)) == 0:  # the first of several processes; they wait for each other when the trainer is made
+    if (
+        int(os.environ.get("RANK", 0)) == 0
+    ):  # the first of several processes; they wait for each other when the trainer is made
         _claim(checkpoints, run)
 
     from prm.trainer import fit
@@ -166,7 +168,11 @@ def encode_rows(
                 raise ValueError(f"{where}: {len(labels.values)} labels for {len(steps.ends)} steps")
             counts["solutions"] += 1
             counts[one.reason or "steps_cut"] += 1 if one.reason else one.cut
-            kept = [item for item in (_item(window, labels, train_config.wrong_weight) for window in one.windows) if any(item.weights)]
+            kept = [
+                item
+                for item in (_item(window, labels, train_config.wrong_weight) for window in one.windows)
+                if any(item.weights)
+            ]
             if one.windows and not kept:
                 counts["all_abstained"] += 1
             counts["windows"] += len(kept)

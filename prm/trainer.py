@@ -34,7 +34,9 @@ def fit(
     last = _last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
-    return [entry for entry in trainer.state.log_history if "loss" in entry] if trainer.is_world_process_zero() else None
+    return (
+        [entry for entry in trainer.state.log_history if "loss" in entry] if trainer.is_world_process_zero() else None
+    )
 
 
 def make_trainer(
@@ -87,12 +89,18 @@ def plan(lengths: Sequence[int], config: Config, seed: int, world: int = 1) -> l
         rng = random.Random(f"{seed} {epoch}")
         order = rng.sample(range(len(lengths)), len(lengths))
         scope = SCOPE * config.batch
-        order = [i for start in range(0, len(order), scope) for i in sorted(order[start : start + scope], key=lengths.__getitem__)]
+        order = [
+            i
+            for start in range(0, len(order), scope)
+            for i in sorted(order[start : start + scope], key=lengths.__getitem__)
+        ]
         cut = list(_split(order, -(-len(order) // config.batch)))
         batches += rng.sample(cut, len(cut))
     if min(map(len, batches)) < parts:
         least = min(map(len, batches))
-        raise PrmError(f"train.accumulate: a batch of {least} solutions cannot be split in {parts}; lower it, or raise train.batch")
+        raise PrmError(
+            f"train.accumulate: a batch of {least} solutions cannot be split in {parts}; lower it, or raise train.batch"
+        )
     return [part for batch in batches for part in _split(batch, parts)]
 
 
@@ -177,7 +185,9 @@ class StepTrainer(Trainer):
         check_finite(self.model)
         if self.args.should_save:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
-            trained = {name: p.detach().cpu().contiguous() for name, p in self.model.named_parameters() if p.requires_grad}
+            trained = {
+                name: p.detach().cpu().contiguous() for name, p in self.model.named_parameters() if p.requires_grad
+            }
             save_file(trained, Path(output_dir) / "model.safetensors")
             if self.agreement:
                 (Path(output_dir) / "agreement.json").write_text(json.dumps(self.agreement.shares.tolist()))

@@ -41,7 +41,10 @@ class PRM:
 
 
 def score_samples(prm, rows, source):
-    return [StepScores(s.problem_id, s.index, source, "prm", (prm.mean,) * len(c.ends), (1.0,) * len(c.ends)) for _, s, c in rows]
+    return [
+        StepScores(s.problem_id, s.index, source, "prm", (prm.mean,) * len(c.ends), (1.0,) * len(c.ends))
+        for _, s, c in rows
+    ]
 
 
 def recipe(folder: Path, n: int = 10) -> dict:
@@ -52,8 +55,15 @@ def recipe(folder: Path, n: int = 10) -> dict:
         pool.write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = {"source": "jsonl", "path": str(pool), "id": "id", "limit": n}
     return {
-        "name": "small", "out": str(folder / "run"), "shard": 4,
+        "name": "small",
+        "out": str(folder / "run"),
+        "shard": 4,
         "problems": {"train": table, "test": {**table, "skip": n}},
-        "engine": {"name": "fake"}, "sampling": {"samples": 4}, "segmenter": {"name": "delimiter", "by": "lines"},
-        "answers": {"style": "last_line"}, "signals": {"fake": {}}, "prm": {"max_tokens": 256}, "arms": {"ours": {"signals": {"fake": 1.0}}},
+        "engine": {"name": "fake"},
+        "sampling": {"samples": 4},
+        "segmenter": {"name": "delimiter", "by": "lines"},
+        "answers": {"style": "last_line"},
+        "signals": {"fake": {}},
+        "prm": {"max_tokens": 256},
+        "arms": {"ours": {"signals": {"fake": 1.0}}},
     }

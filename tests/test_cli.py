@@ -38,7 +38,11 @@ def fails(capsys, *arguments: str) -> str:
 
 
 def test_version_and_help(capsys):
-    for arguments, expected in [(["--version"], prm.__version__), (["--help"], "examples:"), *([[v, "--help"], f"prm {v}"] for v in VERBS)]:
+    for arguments, expected in [
+        (["--version"], prm.__version__),
+        (["--help"], "examples:"),
+        *([[v, "--help"], f"prm {v}"] for v in VERBS),
+    ]:
         with pytest.raises(SystemExit) as left:
             cli.main(arguments)
         assert left.value.code == 0 and expected in capsys.readouterr().out
@@ -46,7 +50,11 @@ def test_version_and_help(capsys):
 
 def test_python_m_prm():
     made = subprocess.run([sys.executable, "-m", "prm", "run", "none.yaml"], capture_output=True, text=True)
-    assert (made.returncode, made.stdout, made.stderr) == (2, "", "prm: error: none.yaml: no such recipe; check the path\n")
+    assert (made.returncode, made.stdout, made.stderr) == (
+        2,
+        "",
+        "prm: error: none.yaml: no such recipe; check the path\n",
+    )
 
 
 def test_check_makes_nothing(small, tmp_path, capsys):
@@ -70,9 +78,15 @@ def test_show(done, capsys):
 
 
 def test_score_steps_and_texts(done, tmp_path, capsys):
-    rows = [{"problem": "1 + 1?", "steps": ["1 + 1 = 2.\n", "So 2."]}, {"question": "1 + 1?", "text": "1 + 1 = 2.\nSo 2."}]
+    rows = [
+        {"problem": "1 + 1?", "steps": ["1 + 1 = 2.\n", "So 2."]},
+        {"question": "1 + 1?", "text": "1 + 1 = 2.\nSo 2."},
+    ]
     jsonl.write_rows(tmp_path / "in.jsonl.gz", rows)
-    assert cli.main(["score", str(tmp_path / "in.jsonl.gz"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert (
+        cli.main(["score", str(tmp_path / "in.jsonl.gz"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")])
+        == 0
+    )
     out = [row for _, row in jsonl.read_rows(tmp_path / "out.jsonl")]
     assert [row["steps"] for row in out] == [["1 + 1 = 2.\n", "So 2."]] * 2
     assert all(len(row["values"]) == 2 for row in out)
@@ -81,7 +95,14 @@ def test_score_steps_and_texts(done, tmp_path, capsys):
 def test_rerank(done, tmp_path, capsys):
     rows = [{"problem": "1 + 1?", "samples": [{"text": "It is 3"}, {"text": "It is 2"}, {"text": "It is 2"}]}]
     jsonl.write_rows(tmp_path / "in.jsonl", rows)
-    arguments = ["rerank", str(tmp_path / "in.jsonl"), "--prm", str(done.model("ours")), "-o", str(tmp_path / "out.jsonl")]
+    arguments = [
+        "rerank",
+        str(tmp_path / "in.jsonl"),
+        "--prm",
+        str(done.model("ours")),
+        "-o",
+        str(tmp_path / "out.jsonl"),
+    ]
     assert cli.main([*arguments, "--method", "weighted-vote"]) == 0
     ((_, row),) = jsonl.read_rows(tmp_path / "out.jsonl")
     assert row["choice"] in (1, 2) and row["text"] == "It is 2" and len(row["values"]) == 3
@@ -89,14 +110,28 @@ def test_rerank(done, tmp_path, capsys):
 
 def test_samples_that_cannot_be_scored_are_kept_with_a_reason(done, tmp_path, capsys):
     whole = {"text": "It is 2", "steps": ["It is 3"]}  # the text goes first: the steps may lack parts of it
-    rows = [{"problem": "1 + 1?", "samples": [{"text": ""}, {"text": None}, whole, "It is 4", {"steps": ["It is 5"]}, 7]}]
+    rows = [
+        {"problem": "1 + 1?", "samples": [{"text": ""}, {"text": None}, whole, "It is 4", {"steps": ["It is 5"]}, 7]}
+    ]
     jsonl.write_rows(tmp_path / "in.jsonl", rows)
-    assert cli.main(["rerank", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert (
+        cli.main(["rerank", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")])
+        == 0
+    )
     ((_, row),) = jsonl.read_rows(tmp_path / "out.jsonl")
-    assert row["reasons"] == ["empty", "no_text", "", "", "", "no_text"] and [len(v) for v in row["values"]] == [0, 0, 1, 1, 1, 0]
+    assert row["reasons"] == ["empty", "no_text", "", "", "", "no_text"] and [len(v) for v in row["values"]] == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]
     assert row["text"] in ("It is 2", "It is 4", "It is 5")
     jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "1 + 1?", "text": " "}, {"problem": "1 + 1?", "text": "a\nb"}])
-    assert cli.main(["score", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert (
+        cli.main(["score", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
+    )
     assert [row.get("reason") for _, row in jsonl.read_rows(tmp_path / "out.jsonl")] == ["empty", None]
 
 
@@ -131,7 +166,9 @@ def test_files_that_are_not_what_they_seem(done, tmp_path, capsys, monkeypatch):
     assert "not UTF-8" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "-o", "o")
     assert "no such file" in fails(capsys, "score", "c.jsonl", "--prm", str(done.path), "-o", "o")
     assert "no such folder" in fails(capsys, "score", "b.jsonl", "--prm", "nowhere", "-o", "o")
-    assert "name one of its PRMs with --arm: ours" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "--arm", "x", "-o", "o")
+    assert "name one of its PRMs with --arm: ours" in fails(
+        capsys, "score", "b.jsonl", "--prm", str(done.path), "--arm", "x", "-o", "o"
+    )
 
 
 def test_an_out_that_cannot_be_is_told_at_once(tmp_path, capsys, monkeypatch):

@@ -47,20 +47,26 @@ def test_plain_and_back():
     assert build(**config.plain(made)) == made
 
 
-@pytest.mark.parametrize("mapping, message", [
-    ({"lr": 1, "epoch": 2}, "x.yaml: train.epoch: unknown key; known keys: lr, epochs, packed, stop, trust, lora, "
-                            "did you mean 'epochs'?"),
-    ({}, "x.yaml: train.lr: missing; give it a value (a finite number)"),
-    ({"lr": "1e-3"}, "x.yaml: train.lr: must be a finite number, not '1e-3' (str)"),
-    ({"lr": float("nan")}, "x.yaml: train.lr: must be a finite number, not nan (float)"),
-    ({"lr": 1, "epochs": True}, "x.yaml: train.epochs: must be an int, not true"),
-    ({"lr": 1, "epochs": 1.0}, "x.yaml: train.epochs: must be an int, not 1.0 (float)"),
-    ({"lr": 1, "epochs": None}, "x.yaml: train.epochs: must be an int, not null"),
-    ({"lr": 1, "epochs": 0}, "x.yaml: train.epochs: 0 is not positive; 1 is usual"),
-    ({"lr": 1, "stop": [1]}, "x.yaml: train.stop[0]: must be a string, not 1 (int)"),
-    ({"lr": 1, "lora": {"rank": 8}}, "x.yaml: train.lora.rank: unknown key; known keys: r, targets"),
-    ({"lr": 1, "lora": [8]}, "x.yaml: train.lora: must be a mapping of keys to values, not [8] (list)"),
-])
+@pytest.mark.parametrize(
+    "mapping, message",
+    [
+        (
+            {"lr": 1, "epoch": 2},
+            "x.yaml: train.epoch: unknown key; known keys: lr, epochs, packed, stop, trust, lora, "
+            "did you mean 'epochs'?",
+        ),
+        ({}, "x.yaml: train.lr: missing; give it a value (a finite number)"),
+        ({"lr": "1e-3"}, "x.yaml: train.lr: must be a finite number, not '1e-3' (str)"),
+        ({"lr": float("nan")}, "x.yaml: train.lr: must be a finite number, not nan (float)"),
+        ({"lr": 1, "epochs": True}, "x.yaml: train.epochs: must be an int, not true"),
+        ({"lr": 1, "epochs": 1.0}, "x.yaml: train.epochs: must be an int, not 1.0 (float)"),
+        ({"lr": 1, "epochs": None}, "x.yaml: train.epochs: must be an int, not null"),
+        ({"lr": 1, "epochs": 0}, "x.yaml: train.epochs: 0 is not positive; 1 is usual"),
+        ({"lr": 1, "stop": [1]}, "x.yaml: train.stop[0]: must be a string, not 1 (int)"),
+        ({"lr": 1, "lora": {"rank": 8}}, "x.yaml: train.lora.rank: unknown key; known keys: r, targets"),
+        ({"lr": 1, "lora": [8]}, "x.yaml: train.lora: must be a mapping of keys to values, not [8] (list)"),
+    ],
+)
 def test_errors_name_the_key_and_the_remedy(mapping, message):
     with pytest.raises(PrmError) as caught:
         config.build(Train, mapping, "x.yaml: train")

@@ -41,7 +41,9 @@ def test_text_never_becomes_a_special_token():
 def test_tokens_do_not_depend_on_neighbours():
     tokenizer = tiny.tokenizer()
     together = encode_many([(PROBLEM, STEPS), (PROBLEM, STEPS[:1]), (STEPS[1], STEPS)], tokenizer, Config())
-    assert together == [encode(p, s, tokenizer, Config()) for p, s in [(PROBLEM, STEPS), (PROBLEM, STEPS[:1]), (STEPS[1], STEPS)]]
+    assert together == [
+        encode(p, s, tokenizer, Config()) for p, s in [(PROBLEM, STEPS), (PROBLEM, STEPS[:1]), (STEPS[1], STEPS)]
+    ]
     assert together[0].windows[0].ids[:11] == together[1].windows[0].ids
 
 
@@ -49,7 +51,9 @@ def test_tokens_do_not_depend_on_neighbours():
 @pytest.mark.parametrize("max_tokens", [14, 16, 20, 31, 50])
 def test_a_long_solution_is_read_in_windows_that_score_each_step_once(encoder, max_tokens):
     tokenizer = tiny.tokenizer(encoder)
-    steps = [f"so {'then ' * (i % 4)}{number} .\n" for i, number in enumerate("one two three four five six".split() * 4)]
+    steps = [
+        f"so {'then ' * (i % 4)}{number} .\n" for i, number in enumerate("one two three four five six".split() * 4)
+    ]
     whole = encode(PROBLEM, steps, tokenizer, Config(max_tokens=1024)).windows[0]
     encoded = encode(PROBLEM, steps, tokenizer, Config(max_tokens=max_tokens))
     assert [step for window in encoded.windows for step in window.steps] == list(range(len(steps)))
@@ -71,7 +75,13 @@ def test_a_step_that_does_not_fit_keeps_its_tail():
     tokenizer = tiny.tokenizer()
     encoded = encode(PROBLEM, ["one .\n", "two " * 5000 + "right .\n", "six .\n"], tokenizer, Config(max_tokens=16))
     assert encoded.cut == 1 and [w.steps for w in encoded.windows] == [(0,), (1,), (2,)]
-    assert words(tokenizer, encoded.windows[1].ids) == [*"what is one ? \n".split(" "), *["two"] * 8, "right", ".", "\n"]
+    assert words(tokenizer, encoded.windows[1].ids) == [
+        *"what is one ? \n".split(" "),
+        *["two"] * 8,
+        "right",
+        ".",
+        "\n",
+    ]
 
 
 def test_what_cannot_be_encoded_says_why():

@@ -108,19 +108,28 @@ def test_passing_trouble_is_asked_again():
     assert row.text == "It is 2" and row.reason == "" and len(asked) == 3
 
 
-@pytest.mark.parametrize("answer, reason, times", [
-    ((500, "no memory"), "error: HTTP 500 no memory, 3 times", 3),
-    ((200, {"choices": []}), "error: malformed reply (IndexError: list index out of range), 3 times", 3),
-    (reply(text=None), "error: malformed reply (ValueError: finish_reason 'stop', text NoneType), 3 times", 3),
-    (reply(finish="content_filter"),
-     "error: malformed reply (ValueError: finish_reason 'content_filter', text str), 3 times", 3),
-    (reply(token_ids=[1], logprobs={"token_logprobs": []}), "", 1),
-    (reply(token_ids=[1], logprobs={"token_logprobs": [-1, -2]}),
-     "error: malformed reply (ValueError: 1 token ids but 2 log-probabilities), 3 times", 3),
-    ((400, {"error": "bad\nvalue"}), 'error: HTTP 400 {"error": "bad\\nvalue"}', 1),
-    ((400, {"error": "This model's maximum context length is 8 tokens"}), "prompt_too_long", 1),
-    (reply(text=" "), "empty", 1),
-])
+@pytest.mark.parametrize(
+    "answer, reason, times",
+    [
+        ((500, "no memory"), "error: HTTP 500 no memory, 3 times", 3),
+        ((200, {"choices": []}), "error: malformed reply (IndexError: list index out of range), 3 times", 3),
+        (reply(text=None), "error: malformed reply (ValueError: finish_reason 'stop', text NoneType), 3 times", 3),
+        (
+            reply(finish="content_filter"),
+            "error: malformed reply (ValueError: finish_reason 'content_filter', text str), 3 times",
+            3,
+        ),
+        (reply(token_ids=[1], logprobs={"token_logprobs": []}), "", 1),
+        (
+            reply(token_ids=[1], logprobs={"token_logprobs": [-1, -2]}),
+            "error: malformed reply (ValueError: 1 token ids but 2 log-probabilities), 3 times",
+            3,
+        ),
+        ((400, {"error": "bad\nvalue"}), 'error: HTTP 400 {"error": "bad\\nvalue"}', 1),
+        ((400, {"error": "This model's maximum context length is 8 tokens"}), "prompt_too_long", 1),
+        (reply(text=" "), "empty", 1),
+    ],
+)
 def test_what_stays_wrong_is_a_row_with_a_reason(answer, reason, times):
     """One problem's requests fail; the other's samples are kept."""
     with serve(lambda body, n: answer if body["prompt"] == "1 + 1?" else reply()) as (url, asked):
@@ -161,6 +170,7 @@ def test_a_slow_reply_is_a_row():
 
 # A real server, on loopback.
 
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """base_url of a vLLM that serves a tiny model."""
@@ -169,13 +179,28 @@ def served(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-               "--model", make(tmp_path_factory.mktemp("model")), "--served-model-name", "tiny",
-               "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-               "--enforce-eager", "--max-num-seqs", "16"]
+    command = [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        "--model",
+        make(tmp_path_factory.mktemp("model")),
+        "--served-model-name",
+        "tiny",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--dtype",
+        "float32",
+        "--enforce-eager",
+        "--max-num-seqs",
+        "16",
+    ]
     with open(log, "w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True,
-                                  env={"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ})
+        server = subprocess.Popen(
+            command, stdout=out, stderr=out, start_new_session=True, env={"VLLM_CPU_KVCACHE_SPACE": "1", **os.environ}
+        )
     try:
         _wait(server, port, log, seconds=600)
         yield f"http://127.0.0.1:{port}/v1"
@@ -196,8 +221,11 @@ def _wait(server, port, log, seconds):
 
 
 def test_a_real_vllm_server(served):
-    problems = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20),
-                Problem("next", "12 + 35 = 47\nSo")]
+    problems = [
+        Problem("short", "Ann has"),
+        Problem("long", "So Ann has 12 apples. " * 20),
+        Problem("next", "12 + 35 = 47\nSo"),
+    ]
     sampling = Sampling(samples=4, max_tokens=24, seed=3)
     rows = sample(served, problems, sampling)
     assert [(r.problem_id, r.index) for r in rows] == [(p.id, i) for p in problems for i in range(4)]

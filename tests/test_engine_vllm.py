@@ -13,8 +13,12 @@ from tiny_model import make
 from prm.engines import Sampling, transformers, vllm
 from prm.records import Problem, Sample
 
-PROBLEMS = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20), Problem("none", ""),
-            Problem("next", "12 + 35 = 47\nSo")]
+PROBLEMS = [
+    Problem("short", "Ann has"),
+    Problem("long", "So Ann has 12 apples. " * 20),
+    Problem("none", ""),
+    Problem("next", "12 + 35 = 47\nSo"),
+]
 SAMPLING = Sampling(samples=6, max_tokens=24, seed=3)
 CALLS = {  # in this order, by one engine
     "all": (PROBLEMS, SAMPLING),
@@ -44,12 +48,19 @@ def rows(folder, tmp_path_factory):
     """name of the call -> its samples."""
     pytest.importorskip("vllm")
     out = tmp_path_factory.mktemp("rows") / "rows.json"
-    done = subprocess.run([sys.executable, __file__, folder, str(out)], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    done = subprocess.run(
+        [sys.executable, __file__, folder, str(out)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     lists = {"token_ids": tuple, "logprobs": tuple}
-    return {name: [Sample(**{k: lists.get(k, lambda v: v)(v) for k, v in row.items()}) for row in rows]
-            for name, rows in json.loads(out.read_text()).items()}
+    return {
+        name: [Sample(**{k: lists.get(k, lambda v: v)(v) for k, v in row.items()}) for row in rows]
+        for name, rows in json.loads(out.read_text()).items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +100,7 @@ def test_logprobs_are_the_models_own_whatever_the_temperature(rows, reference):
 def test_stop_texts_and_greedy_are_as_in_the_transformers_engine(rows, reference):
     for free, stopped in zip(rows["all"][:6], rows["stopped"]):
         cut = min((free.text.find(s) for s in ("app", "4") if s in free.text), default=len(free.text))
-        assert stopped.text == free.text[:cut] and stopped.token_ids == free.token_ids[:len(stopped.token_ids)]
+        assert stopped.text == free.text[:cut] and stopped.token_ids == free.token_ids[: len(stopped.token_ids)]
     ours, theirs = rows["greedy"][0], reference.sample(*CALLS["greedy"])[0]
     assert (ours.text, ours.token_ids, ours.finish) == (theirs.text, theirs.token_ids, theirs.finish)
 

@@ -12,8 +12,11 @@ from prm.engines import Sampling, _common, transformers
 from prm.errors import PrmError
 from prm.records import Problem
 
-PROBLEMS = [Problem("short", "Ann has"), Problem("long", "So Ann has 12 apples. " * 20),
-            Problem("next", "12 + 35 = 47\nSo")]
+PROBLEMS = [
+    Problem("short", "Ann has"),
+    Problem("long", "So Ann has 12 apples. " * 20),
+    Problem("next", "12 + 35 = 47\nSo"),
+]
 SAMPLING = Sampling(samples=6, max_tokens=24, seed=3)
 
 
@@ -45,21 +48,26 @@ def teacher_forced(engine, prompt: str, token_ids) -> list[float]:
 
 @pytest.mark.parametrize("name", plugins.names("engines"))
 def test_every_engine_has_a_config_and_loads_nothing_on_import(name):
-    code = f"import sys, prm.engines.{name} as e; e.Config, e.check, e.open_engine; " \
-           "sys.exit(bool({'torch', 'transformers', 'vllm', 'httpx', 'pyarrow'} & set(sys.modules)))"
+    code = (
+        f"import sys, prm.engines.{name} as e; e.Config, e.check, e.open_engine; "
+        "sys.exit(bool({'torch', 'transformers', 'vllm', 'httpx', 'pyarrow'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("name, config, message", [
-    ("transformers", {"template": "Solve it"}, "engine.template: must hold {problem}"),
-    ("transformers", {"dtype": "int8"}, "engine.dtype: 'int8' is unknown"),
-    ("transformers", {"batch_tokens": 0}, "engine.batch_tokens: 0 is not positive"),
-    ("vllm", {"max_num_seqs": 0}, "engine.max_num_seqs: 0 is not positive"),
-    ("vllm", {"gpu_memory_utilization": 90}, "engine.gpu_memory_utilization: 90.0 is outside"),
-    ("openai", {"base_url": "localhost:8000"}, "engine.base_url: 'localhost:8000' is no address"),
-    ("openai", {"retries": -1}, "engine.retries: -1 is below 0"),
-    ("replay", {"path": "pool.txt"}, "engine.path: 'pool.txt' must end in"),
-])
+@pytest.mark.parametrize(
+    "name, config, message",
+    [
+        ("transformers", {"template": "Solve it"}, "engine.template: must hold {problem}"),
+        ("transformers", {"dtype": "int8"}, "engine.dtype: 'int8' is unknown"),
+        ("transformers", {"batch_tokens": 0}, "engine.batch_tokens: 0 is not positive"),
+        ("vllm", {"max_num_seqs": 0}, "engine.max_num_seqs: 0 is not positive"),
+        ("vllm", {"gpu_memory_utilization": 90}, "engine.gpu_memory_utilization: 90.0 is outside"),
+        ("openai", {"base_url": "localhost:8000"}, "engine.base_url: 'localhost:8000' is no address"),
+        ("openai", {"retries": -1}, "engine.retries: -1 is below 0"),
+        ("replay", {"path": "pool.txt"}, "engine.path: 'pool.txt' must end in"),
+    ],
+)
 def test_bad_configs_name_the_key(name, config, message):
     with pytest.raises(PrmError, match=message):
         build(plugins.load("engines", name).Config, config, "x.yaml: engine")
@@ -67,7 +75,7 @@ def test_bad_configs_name_the_key(name, config, message):
 
 def test_seeds_differ_by_problem_index_and_seed():
     seeds = {_common.row_seed(s, p, i) for s in (0, 1) for p in ("a", "b", "1") for i in range(12)}
-    assert len(seeds) == 72 and max(seeds) < 2 ** 53
+    assert len(seeds) == 72 and max(seeds) < 2**53
 
 
 def test_a_template_keeps_other_braces():
@@ -114,7 +122,7 @@ def test_greedy_is_the_most_probable_token(engine):
     rows = engine.sample(PROBLEMS[:1], Sampling(samples=2, max_tokens=8, temperature=0))
     ids = engine.tokenizer("Ann has", return_tensors="pt")
     want = engine.model.generate(**ids, max_new_tokens=8, do_sample=False, pad_token_id=0)[0].tolist()
-    assert rows[0].token_ids == rows[1].token_ids == tuple(want[ids["input_ids"].shape[1]:])
+    assert rows[0].token_ids == rows[1].token_ids == tuple(want[ids["input_ids"].shape[1] :])
 
 
 def test_draws_follow_the_distribution():
@@ -142,7 +150,7 @@ def test_stop_texts_end_a_sample_and_are_not_in_it(engine):
     assert any(a.text != b.text for a, b in zip(free, stopped))
     for a, b in zip(free, stopped):
         cut = min((a.text.find(s) for s in ("app", "4") if s in a.text), default=len(a.text))
-        assert b.text == a.text[:cut] and b.token_ids == a.token_ids[:len(b.token_ids)]
+        assert b.text == a.text[:cut] and b.token_ids == a.token_ids[: len(b.token_ids)]
         assert b.finish == ("stop" if cut < len(a.text) else a.finish)
 
 

@@ -14,7 +14,13 @@ import prm
 from prm import pipeline, recipe, records, store
 
 ROOT = Path(prm.__file__).parent
-GOLD = ("prm.references", "prm.world.truth", "prm.world.problems.programs", "prm.world.facts.mistaught", "prm.world.facts.compute")
+GOLD = (
+    "prm.references",
+    "prm.world.truth",
+    "prm.world.problems.programs",
+    "prm.world.facts.mistaught",
+    "prm.world.facts.compute",
+)
 MAY_IMPORT_GOLD = {"signals/gold.py", "references.py", "world/truth.py", "world/program.py"}
 
 

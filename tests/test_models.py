@@ -37,15 +37,20 @@ def test_good_models_pass(tmp_path):
     models.check(folder(tmp_path / "both", "config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin"))
 
 
-@pytest.mark.parametrize("files, message", [
-    ([], "no config.json; give the folder that save_pretrained wrote"),
-    (["adapter_config.json"], "no config.json; this is a LoRA adapter: merge it"),
-    (["config.json", "tokenizer.json"], r"no \*.safetensors"),
-    (["config.json", "tokenizer.json", "pytorch_model.bin"],
-     r"only pickled weights \(pytorch_model.bin\).*convert: python -c"),
-    (["config.json", "tokenizer.json", "weights.pt"], r"only pickled weights \(weights.pt\)"),
-    (["config.json", "model.safetensors"], "no tokenizer .*tokenizer.save_pretrained"),
-])
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ([], "no config.json; give the folder that save_pretrained wrote"),
+        (["adapter_config.json"], "no config.json; this is a LoRA adapter: merge it"),
+        (["config.json", "tokenizer.json"], r"no \*.safetensors"),
+        (
+            ["config.json", "tokenizer.json", "pytorch_model.bin"],
+            r"only pickled weights \(pytorch_model.bin\).*convert: python -c",
+        ),
+        (["config.json", "tokenizer.json", "weights.pt"], r"only pickled weights \(weights.pt\)"),
+        (["config.json", "model.safetensors"], "no tokenizer .*tokenizer.save_pretrained"),
+    ],
+)
 def test_what_a_folder_lacks(tmp_path, files, message):
     with pytest.raises(PrmError, match=message):
         models.check(folder(tmp_path / "model", *files))

@@ -22,8 +22,21 @@ def run(mapping: dict) -> store.Run:
 def test_every_stage_is_made_and_read_back_without_hashes(small):
     made = run(small)
     assert made.stages() == [
-        "problems.train", "problems.test", "samples.train", "samples.test", "steps.train", "steps.test", "answers.train", "answers.test",
-        "signal.fake.train", "signal.fake.test", "labels.ours.train", "labels.ours.test", "prm.ours", "scores.ours.test"]
+        "problems.train",
+        "problems.test",
+        "samples.train",
+        "samples.test",
+        "steps.train",
+        "steps.test",
+        "answers.train",
+        "answers.test",
+        "signal.fake.train",
+        "signal.fake.test",
+        "labels.ours.train",
+        "labels.ours.test",
+        "prm.ours",
+        "scores.ours.test",
+    ]
     assert all(made.complete(stage) for stage in made.stages())
     assert len(list(made.rows("scores.ours.test"))) == 10 * 4
     groups = list(made.groups("test"))
@@ -53,7 +66,14 @@ def test_changing_a_signal_never_resamples(small, tmp_path):
     first = run(small)
     second = run({**small, "signals": {"fake": {"confidence": 0.5}}})
     changed = {stage for stage in first.stages() if first.folder(stage) != second.folder(stage)}
-    assert changed == {"signal.fake.train", "signal.fake.test", "labels.ours.train", "labels.ours.test", "prm.ours", "scores.ours.test"}
+    assert changed == {
+        "signal.fake.train",
+        "signal.fake.test",
+        "labels.ours.train",
+        "labels.ours.test",
+        "prm.ours",
+        "scores.ours.test",
+    }
     assert len((tmp_path / "drawn").read_text().split()) == 20
 
 
@@ -100,7 +120,9 @@ def _hold(path, ready, done):
 def test_a_second_run_of_one_folder_is_refused(small):
     context = multiprocessing.get_context("spawn")
     ready, done = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(recipe.build(small, "x").folder, ready, done), daemon=True)  # ends with us
+    other = context.Process(
+        target=_hold, args=(recipe.build(small, "x").folder, ready, done), daemon=True
+    )  # ends with us
     other.start()
     assert ready.wait(300)
     try:
@@ -112,13 +134,19 @@ def test_a_second_run_of_one_folder_is_refused(small):
     run(small)  # the kernel let go of the lock
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda r: r["problems"]["test"].update(path="none.jsonl"), "none.jsonl: no such file"),
-    (lambda r: r["problems"]["test"].update(text="problem"), "row 11: no 'problem'; the row's keys are: id, question, gold"),
-    (lambda r: r["problems"]["test"].update(limit=500), "10 problems after skip 10 and every 1, fewer than 500"),
-    (lambda r: r["problems"]["test"].update(skip=0), "10 of its 10 problems are in train too, the first 'p0'"),
-    (lambda r: r.update(out=__file__), "is a file, not a folder"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda r: r["problems"]["test"].update(path="none.jsonl"), "none.jsonl: no such file"),
+        (
+            lambda r: r["problems"]["test"].update(text="problem"),
+            "row 11: no 'problem'; the row's keys are: id, question, gold",
+        ),
+        (lambda r: r["problems"]["test"].update(limit=500), "10 problems after skip 10 and every 1, fewer than 500"),
+        (lambda r: r["problems"]["test"].update(skip=0), "10 of its 10 problems are in train too, the first 'p0'"),
+        (lambda r: r.update(out=__file__), "is a file, not a folder"),
+    ],
+)
 def test_all_is_checked_before_anything_is_made(small, change, message, tmp_path):
     change(small)
     with pytest.raises(PrmError, match=message):
@@ -129,7 +157,9 @@ def test_all_is_checked_before_anything_is_made(small, change, message, tmp_path
 def test_a_file_named_in_a_config_enters_the_hash_by_content(small, tmp_path):
     def hashes(**engine) -> set[str]:
         made = recipe.build({**small, "engine": {"name": "fake", **engine}}, "small.yaml")
-        return {line for line in pipeline.checked(made).splitlines() if "[cached]" in line and line.startswith("samples")}
+        return {
+            line for line in pipeline.checked(made).splitlines() if "[cached]" in line and line.startswith("samples")
+        }
 
     (tmp_path / "a").write_text("one")
     small["engine"]["path"] = str(tmp_path / "a")

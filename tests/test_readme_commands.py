@@ -26,8 +26,15 @@ def place(tmp_path_factory):
     (folder / "my-encoder").symlink_to(Path(package).parent / "model")
     ask = [(f"p{i}", f"Ann has {i + 2} pens and buys {i + 1} more. How many?") for i in range(4)]
     pool = [
-        {"problem_id": id, "problem": text, "question": text, "gold": str(2 * i + 3),
-         "samples": [{"text": f"She had {i + 2}.\n\nSo {i + 2} + {i + 1} = {2 * i + 3 + (k == 1)}."} for k in range(32)]}
+        {
+            "problem_id": id,
+            "problem": text,
+            "question": text,
+            "gold": str(2 * i + 3),
+            "samples": [
+                {"text": f"She had {i + 2}.\n\nSo {i + 2} + {i + 1} = {2 * i + 3 + (k == 1)}."} for k in range(32)
+            ],
+        }
         for i, (id, text) in enumerate(ask)
     ]
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
@@ -39,7 +46,9 @@ def place(tmp_path_factory):
 
 def run(words, folder):
     words = [sys.executable, "-m", "prm", *words[1:]] if words[0] == "prm" else [sys.executable, *words[1:]]
-    done = subprocess.run(words, cwd=folder, env={**os.environ, "PRM_QUIET": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        words, cwd=folder, env={**os.environ, "PRM_QUIET": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
     return done.stdout
 

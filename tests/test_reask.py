@@ -48,7 +48,10 @@ class Context:
 def group(*texts):
     problem = Problem("p", "Mia has 7 coins. She adds 5. How many?")
     cuts = [[i + 1 for i, c in enumerate(t) if c == "\n"] + [len(t)] for t in texts]
-    rows = [(Sample("p", i, t), Steps("p", i, tuple(c)), Answer("p", i, t[-1], 0)) for i, (t, c) in enumerate(zip(texts, cuts))]
+    rows = [
+        (Sample("p", i, t), Steps("p", i, tuple(c)), Answer("p", i, t[-1], 0))
+        for i, (t, c) in enumerate(zip(texts, cuts))
+    ]
     return Group(problem, *map(tuple, zip(*rows)))
 
 

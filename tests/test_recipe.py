@@ -27,7 +27,9 @@ def test_a_recipe_and_back(small, tmp_path):
 
 
 def test_overrides_take_yaml_values(small, tmp_path):
-    made = recipe.load(write(tmp_path, small), ["train.lr=1e-3", "sampling.samples=2", "signals.other={signal: fake, confidence: 0.5}"])
+    made = recipe.load(
+        write(tmp_path, small), ["train.lr=1e-3", "sampling.samples=2", "signals.other={signal: fake, confidence: 0.5}"]
+    )
     assert made.train.lr == 0.001 and made.sampling.samples == 2 and made.signals["other"].config.confidence == 0.5
 
 
@@ -41,25 +43,31 @@ def test_values_left_to_the_user(small, tmp_path):
         recipe.load(path)
 
 
-@pytest.mark.parametrize("override, message", [
-    ("samplign.samples=2", "r.yaml: samplign: unknown key; .* did you mean 'sampling'?"),
-    ("sampling.samples=two", r"r.yaml: sampling.samples: must be an int, not 'two' \(str\)"),
-    ("sampling.samples=0", "r.yaml: sampling.samples: 0 is not positive; 8 to 64 are usual"),
-    ("engine.name=fak", "r.yaml: engine.name: no engine named 'fak'; known: .*, did you mean 'fake'?"),
-    ("engine.delay=slow", "r.yaml: engine.delay: must be a finite number"),
-    ("signals.fake.colour=red", "r.yaml: signals.fake.colour: unknown key; known keys: confidence"),
-    ("signals.majorty={}", "r.yaml: signals.majorty: no signal named 'majorty'"),
-    ("arms.ours.signals.fak=1.0", r"r.yaml: arms.ours.signals.fak: not among the recipe's signals \(fake\), did you mean 'fake'?"),
-    ("arms.ours.signals.fake=0", "r.yaml: arms.ours.signals.fake: the weight 0.0 is not positive"),
-    ("arms.ours.reduce=max", "r.yaml: arms.ours.reduce: 'max' is not known"),
-    ("arms={a/b: {signals: {fake: 1.0}}}", "r.yaml: arms.a/b: a name is letters"),
-    ("problems.valid={source: world}", "r.yaml: problems.valid: the splits are train and test"),
-    ("problems.test.source=web", "r.yaml: problems.test.source: name where the problems come from: world, jsonl"),
-    ("problems.test.meta=[gold]", "r.yaml: problems.test.meta: names the references' column 'gold'"),
-    ("seed", "'seed': an override is key=value"),
-    ("seed=[1", "'seed=.*' line 1: not YAML"),
-    ("seed.x=1", "'seed.x=1': 'seed' is 0 in the recipe, not a mapping"),
-])
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("samplign.samples=2", "r.yaml: samplign: unknown key; .* did you mean 'sampling'?"),
+        ("sampling.samples=two", r"r.yaml: sampling.samples: must be an int, not 'two' \(str\)"),
+        ("sampling.samples=0", "r.yaml: sampling.samples: 0 is not positive; 8 to 64 are usual"),
+        ("engine.name=fak", "r.yaml: engine.name: no engine named 'fak'; known: .*, did you mean 'fake'?"),
+        ("engine.delay=slow", "r.yaml: engine.delay: must be a finite number"),
+        ("signals.fake.colour=red", "r.yaml: signals.fake.colour: unknown key; known keys: confidence"),
+        ("signals.majorty={}", "r.yaml: signals.majorty: no signal named 'majorty'"),
+        (
+            "arms.ours.signals.fak=1.0",
+            r"r.yaml: arms.ours.signals.fak: not among the recipe's signals \(fake\), did you mean 'fake'?",
+        ),
+        ("arms.ours.signals.fake=0", "r.yaml: arms.ours.signals.fake: the weight 0.0 is not positive"),
+        ("arms.ours.reduce=max", "r.yaml: arms.ours.reduce: 'max' is not known"),
+        ("arms={a/b: {signals: {fake: 1.0}}}", "r.yaml: arms.a/b: a name is letters"),
+        ("problems.valid={source: world}", "r.yaml: problems.valid: the splits are train and test"),
+        ("problems.test.source=web", "r.yaml: problems.test.source: name where the problems come from: world, jsonl"),
+        ("problems.test.meta=[gold]", "r.yaml: problems.test.meta: names the references' column 'gold'"),
+        ("seed", "'seed': an override is key=value"),
+        ("seed=[1", "'seed=.*' line 1: not YAML"),
+        ("seed.x=1", "'seed.x=1': 'seed' is 0 in the recipe, not a mapping"),
+    ],
+)
 def test_errors_name_the_key_and_the_remedy(small, tmp_path, override, message):
     path = write(tmp_path, {**small, "seed": 0, "references": {"source": "jsonl", "path": "x", "answer": "gold"}})
     with pytest.raises(PrmError, match=message):
@@ -76,12 +84,15 @@ def test_gold_mixes_with_nothing(small, tmp_path):
         recipe.load(write(tmp_path, small))
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "a recipe is a mapping of sections"),
-    ("name: [", "line 1: not YAML"),
-    ("name: a\nname: b", "line 1: not YAML .the key 'name' is there twice"),
-    ("name: a\nout: ${where}", r"out: \$\{where\} is not declared"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "a recipe is a mapping of sections"),
+        ("name: [", "line 1: not YAML"),
+        ("name: a\nname: b", "line 1: not YAML .the key 'name' is there twice"),
+        ("name: a\nout: ${where}", r"out: \$\{where\} is not declared"),
+    ],
+)
 def test_broken_files(tmp_path, text, message):
     with pytest.raises(PrmError, match=message):
         recipe.load(write(tmp_path, text))

@@ -24,9 +24,13 @@ def sample(path, n=2, problems=PROBLEMS, **columns):
 
 
 def test_nested_samples_by_id_take_the_first_n(tmp_path):
-    path = write(tmp_path / "pool.jsonl", [
-        {"key": "p2", "gold": 4, "drawn": [{"out": "four", "correct": True}, {"out": "five"}, {"out": "six"}]},
-        {"key": "p1", "gold": 2, "drawn": [{"out": "two"}, {"out": "three"}]}])
+    path = write(
+        tmp_path / "pool.jsonl",
+        [
+            {"key": "p2", "gold": 4, "drawn": [{"out": "four", "correct": True}, {"out": "five"}, {"out": "six"}]},
+            {"key": "p1", "gold": 2, "drawn": [{"out": "two"}, {"out": "three"}]},
+        ],
+    )
     rows = sample(path, id="key", samples="drawn", text="out")
     assert [(r.problem_id, r.index) for r in rows] == [("p1", 0), ("p1", 1), ("p2", 0), ("p2", 1)]
     assert [r.text for r in rows] == ["two", "three", "four", "five"]
@@ -65,23 +69,39 @@ def test_a_pool_of_other_problems_is_an_error(tmp_path):
         sample(path, id="id")
 
 
-@pytest.mark.parametrize("row, columns, message", [
-    ({"problem": "x"}, {}, r"pool.jsonl row 2: no 'samples'; the row's keys are: problem"),
-    ({"samples": ["x"]}, {}, r"pool.jsonl row 2: no 'problem'"),
-    ({"problem": "x", "samples": ["a"]}, {"id": "id"}, r"row [12]: no 'id'"),
-    ({"problem": "x", "samples": "a"}, {}, r"row 2: 'samples' must be a list, not str"),
-    ({"problem": "x", "samples": ["a", 3]}, {}, r"row 2, samples\[1\]: must be a text or a mapping, not int"),
-    ({"problem": "x", "samples": [{"txt": "a"}]}, {}, r"row 2, samples\[0\]: no 'text'; the row's keys are: txt"),
-    ({"problem": "x", "samples": [{"text": 1}]}, {}, r"row 2, samples\[0\]: 'text' must be a string, not int"),
-    ({"problem": "x", "samples": [{"text": "a", "end": "eos"}]}, {"finish": "end"},
-     r"end is 'eos'; it must be 'stop' or"),
-    ({"problem": "x", "samples": [{"text": "a", "ids": [1], "lp": [-1, -2]}]}, {"token_ids": "ids", "logprobs": "lp"},
-     r"1 ids but 2 lp; give one a token"),
-    ({"problem": "x", "samples": [{"text": "a", "ids": ["1"]}]}, {"token_ids": "ids"},
-     r"ids holds '1'; it must be a list of ints"),
-    ({"problem": "x", "samples": [{"text": "a", "lp": [-1, 0.9]}]}, {"logprobs": "lp"}, "lp holds 0.9; log-probabilities are"),
-    ({"problem": "x", "samples": [{"text": "a", "lp": [float("nan")]}]}, {"logprobs": "lp"}, "lp holds nan"),
-])
+@pytest.mark.parametrize(
+    "row, columns, message",
+    [
+        ({"problem": "x"}, {}, r"pool.jsonl row 2: no 'samples'; the row's keys are: problem"),
+        ({"samples": ["x"]}, {}, r"pool.jsonl row 2: no 'problem'"),
+        ({"problem": "x", "samples": ["a"]}, {"id": "id"}, r"row [12]: no 'id'"),
+        ({"problem": "x", "samples": "a"}, {}, r"row 2: 'samples' must be a list, not str"),
+        ({"problem": "x", "samples": ["a", 3]}, {}, r"row 2, samples\[1\]: must be a text or a mapping, not int"),
+        ({"problem": "x", "samples": [{"txt": "a"}]}, {}, r"row 2, samples\[0\]: no 'text'; the row's keys are: txt"),
+        ({"problem": "x", "samples": [{"text": 1}]}, {}, r"row 2, samples\[0\]: 'text' must be a string, not int"),
+        (
+            {"problem": "x", "samples": [{"text": "a", "end": "eos"}]},
+            {"finish": "end"},
+            r"end is 'eos'; it must be 'stop' or",
+        ),
+        (
+            {"problem": "x", "samples": [{"text": "a", "ids": [1], "lp": [-1, -2]}]},
+            {"token_ids": "ids", "logprobs": "lp"},
+            r"1 ids but 2 lp; give one a token",
+        ),
+        (
+            {"problem": "x", "samples": [{"text": "a", "ids": ["1"]}]},
+            {"token_ids": "ids"},
+            r"ids holds '1'; it must be a list of ints",
+        ),
+        (
+            {"problem": "x", "samples": [{"text": "a", "lp": [-1, 0.9]}]},
+            {"logprobs": "lp"},
+            "lp holds 0.9; log-probabilities are",
+        ),
+        ({"problem": "x", "samples": [{"text": "a", "lp": [float("nan")]}]}, {"logprobs": "lp"}, "lp holds nan"),
+    ],
+)
 def test_errors_name_file_row_and_key(tmp_path, row, columns, message):
     good = {"problem": "1 + 1?", "samples": []}
     with pytest.raises(PrmError, match=message):

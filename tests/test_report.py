@@ -143,7 +143,10 @@ def test_quality_on_three_steps_by_hand():
     assert (found["steps"], found["coverage"]) == (6, 5 / 6)
     assert found["auroc"]["all"]["overall"] == 4 / 6  # .95 on a carried step beats both right ones
     assert found["auroc"]["all"]["first_error"] == 1.0 and found["auroc"]["random"]["within"] == 1.0
-    assert (found["first_error"]["n_error"], found["first_error"]["acc_error"]) == (2, 0.5)  # the abstention hides the second
+    assert (found["first_error"]["n_error"], found["first_error"]["acc_error"]) == (
+        2,
+        0.5,
+    )  # the abstention hides the second
     assert np.isnan(found["auroc"]["systematic"]["overall"])  # its only step abstained
     with pytest.raises(PrmError, match="2 steps, the truth 3"):
         label_quality.quality([StepScores("p", 0, "s", "vote", (0.9, 0.1), (1, 1))], truth)

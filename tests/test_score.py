@@ -18,7 +18,12 @@ def test_one_row_a_sample_in_order(tmp_path):
         (good, Sample("a", 2, "so one .\n" * 60), Steps("a", 2, tuple(range(9, 541, 9)))),
     ]
     scores = score_samples(prm, rows, "ours")
-    assert [(s.problem_id, s.index, len(s.values)) for s in scores] == [("a", 0, 2), ("a", 1, 0), ("b", 0, 2), ("a", 2, 60)]
+    assert [(s.problem_id, s.index, len(s.values)) for s in scores] == [
+        ("a", 0, 2),
+        ("a", 1, 0),
+        ("b", 0, 2),
+        ("a", 2, 60),
+    ]
     assert {(s.source, s.key) for s in scores} == {("ours", KEY)}
     assert scores[0].values == (0.5, 0.5) and scores[0].weights == (1.0, 1.0)
     assert scores[2].values == (None, None) and scores[2].provenance == ("problem_too_long",) * 2

@@ -15,7 +15,10 @@ ROWS = {
     "samples.test": [Sample("a", 0, "4", (1, 2), (-0.1, -1e-17)), Sample("a", 1, "", finish="", reason="empty")],
     "steps.test": [Steps("a", 0, (1, 5)), Steps("a", 1, ())],
     "answers.test": [Answer("a", 0, "4", 0), Answer("a", 1, "", -1, "no_answer")],
-    "signal.x.test": [StepScores("a", 0, "x", "vote", (0.1, None), (1.0, 0.0)), StepScores("a", 1, "x", "vote", (), ())],
+    "signal.x.test": [
+        StepScores("a", 0, "x", "vote", (0.1, None), (1.0, 0.0)),
+        StepScores("a", 1, "x", "vote", (), ()),
+    ],
     "labels.x.test": [StepScores("a", 0, "x", "labels", (1 / 3,), (0.7,), ("x=0.3@1",))],
 }
 
@@ -35,8 +38,14 @@ def test_the_manifest_counts_and_means_complete(tmp_path):
     folder.write(1, ROWS["samples.test"], 0.25)
     assert folder.manifest() is None
     folder.finish({"config": {"x": 1}})
-    assert folder.manifest() == {"stage": "samples.test", "shards": 2, "rows": 4, "reasons": {"empty": 2}, "seconds": 0.5,
-                                 "config": {"x": 1}}
+    assert folder.manifest() == {
+        "stage": "samples.test",
+        "shards": 2,
+        "rows": 4,
+        "reasons": {"empty": 2},
+        "seconds": 0.5,
+        "config": {"x": 1},
+    }
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):

@@ -30,7 +30,9 @@ def same(a, b):
     return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
 
 
-@pytest.mark.parametrize("kind, packed", [("llama", False), ("llama", True), ("gpt2", False), ("bert", False), ("roberta", False)])
+@pytest.mark.parametrize(
+    "kind, packed", [("llama", False), ("llama", True), ("gpt2", False), ("bert", False), ("roberta", False)]
+)
 def test_it_learns_the_labels(tmp_path, kind, packed):
     whole = {"lora": None} if kind in ("bert", "roberta") else {}  # a random encoder must learn to look around
     config = tiny.config(tiny.backbone(tmp_path / kind, kind), **whole)
@@ -44,9 +46,16 @@ def test_the_history_counts_what_was_left_out(tmp_path):
     rows = tiny.rows(40)
     problem, sample, steps, labels = rows[0]
     rows[0] = (dataclasses.replace(problem, text="what " * 100), sample, steps, labels)
-    rows[1] = (*rows[1][:2], dataclasses.replace(rows[1][2], ends=()), dataclasses.replace(rows[1][3], values=(), weights=()))
+    rows[1] = (
+        *rows[1][:2],
+        dataclasses.replace(rows[1][2], ends=()),
+        dataclasses.replace(rows[1][3], values=(), weights=()),
+    )
     silent = rows[2][3]
-    rows[2] = (*rows[2][:3], dataclasses.replace(silent, values=(None,) * len(silent.values), weights=(0.0,) * len(silent.values)))
+    rows[2] = (
+        *rows[2][:3],
+        dataclasses.replace(silent, values=(None,) * len(silent.values), weights=(0.0,) * len(silent.values)),
+    )
     train(rows, tiny.config(tiny.backbone(tmp_path / "llama")), Config(batch=4, dynamic=Dynamic()), tmp_path / "prm")
     history = json.loads((tmp_path / "prm" / "history.json").read_text())
     assert history["counts"]["solutions"] == 40
@@ -91,7 +100,14 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     checkpoints = tmp_path / "killed.checkpoints"
     (checkpoints / "checkpoint-20").mkdir()  # one that the kill left half written
     seen = []
-    train(tiny.rows(160), config, settings, tmp_path / "killed", 0, lambda steps, *args: (seen.append(s) or s for s in steps))
+    train(
+        tiny.rows(160),
+        config,
+        settings,
+        tmp_path / "killed",
+        0,
+        lambda steps, *args: (seen.append(s) or s for s in steps),
+    )
     assert seen[0] == 10, "from the last whole checkpoint"
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not checkpoints.exists()
@@ -163,8 +179,11 @@ def test_windows_of_a_long_solution_share_its_labels(tmp_path):
 
 def test_bad_settings_name_the_key():
     for values, said in (
-        ({"batch": 0}, "batch: 0"), ({"accumulate": 3}, "accumulate: 3 does not divide"), ({"lr": 0.0}, "lr: 0.0"),
-        ({"schedule": "cos"}, "choose one of linear, cosine, constant"), ({"warmup": 1.0}, "warmup: 1.0"),
+        ({"batch": 0}, "batch: 0"),
+        ({"accumulate": 3}, "accumulate: 3 does not divide"),
+        ({"lr": 0.0}, "lr: 0.0"),
+        ({"schedule": "cos"}, "choose one of linear, cosine, constant"),
+        ({"warmup": 1.0}, "warmup: 1.0"),
     ):
         with pytest.raises(ValueError, match=said):
             Config(**values)

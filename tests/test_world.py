@@ -72,7 +72,9 @@ def test_planted_proportions():
     drawn = [facts.as_taught(fact, rng) for _ in range(5000)]
     assert drawn.count(wrong) / 5000 == pytest.approx(facts.MISTAUGHT_RATE * (1 - facts.SLIP_RATE), abs=0.03)
     sound = next(f for f in facts.all_facts() if f not in taught)
-    assert sum(facts.as_taught(sound, rng) != facts.compute(*sound) for _ in range(5000)) / 5000 == pytest.approx(facts.SLIP_RATE, abs=0.01)
+    assert sum(facts.as_taught(sound, rng) != facts.compute(*sound) for _ in range(5000)) / 5000 == pytest.approx(
+        facts.SLIP_RATE, abs=0.01
+    )
 
 
 def test_tokenizer_gives_the_text_back():

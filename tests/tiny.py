@@ -25,7 +25,9 @@ def tokenizer(encoder: bool = False, pad: bool = True):
     else:
         made.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|\w+|[^\w\s]"), "removed", invert=True)
         names = {"eos_token": "[SEP]"}
-    return PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]", **({"pad_token": "[PAD]"} if pad else {}), **names)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, unk_token="[UNK]", **({"pad_token": "[PAD]"} if pad else {}), **names
+    )
 
 
 def backbone(folder, kind: str = "llama", pad: bool = True, positions: int = 128) -> str:
@@ -39,12 +41,22 @@ def backbone(folder, kind: str = "llama", pad: bool = True, positions: int = 128
     if kind == "llama":
         config = transformers.LlamaConfig(num_key_value_heads=1, initializer_range=0.2, **shape)
     elif kind == "gpt2":
-        config = transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=len(words), n_positions=positions, initializer_range=0.2,
-                                         bos_token_id=None, eos_token_id=None)
+        config = transformers.GPT2Config(
+            n_embd=32,
+            n_layer=2,
+            n_head=2,
+            vocab_size=len(words),
+            n_positions=positions,
+            initializer_range=0.2,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
     elif kind == "bert":
         config = transformers.BertConfig(initializer_range=0.2, **shape)
     else:
-        config = transformers.RobertaConfig(initializer_range=0.2, **{**shape, "max_position_embeddings": positions + 2})
+        config = transformers.RobertaConfig(
+            initializer_range=0.2, **{**shape, "max_position_embeddings": positions + 2}
+        )
     torch.manual_seed(0)
     transformers.AutoModel.from_config(config).save_pretrained(folder)
     words.save_pretrained(folder)
@@ -66,8 +78,12 @@ def rows(n: int, seed: int = 0):
         weights = tuple(0.0 if value is None else rng.choice((0.5, 1.0)) for value in values)
         text = "".join(steps)
         ends = tuple(sum(map(len, steps[: k + 1])) for k in range(len(steps)))
-        made.append((
-            Problem(f"p{i}", f"what is {rng.choice('one two three'.split())} ?"), Sample(f"p{i}", 0, text),
-            Steps(f"p{i}", 0, ends), StepScores(f"p{i}", 0, "labels", "vote", tuple(values), weights),
-        ))
+        made.append(
+            (
+                Problem(f"p{i}", f"what is {rng.choice('one two three'.split())} ?"),
+                Sample(f"p{i}", 0, text),
+                Steps(f"p{i}", 0, ends),
+                StepScores(f"p{i}", 0, "labels", "vote", tuple(values), weights),
+            )
+        )
     return made

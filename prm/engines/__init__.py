@@ -28,7 +28,9 @@ class Sampling:
         if self.samples < 1:
             raise ValueError(f"samples: {self.samples} is not positive; 8 to 64 are usual")
         if self.temperature < 0:
-            raise ValueError(f"temperature: {self.temperature} is negative; 0 is greedy, 1 the model's own distribution")
+            raise ValueError(
+                f"temperature: {self.temperature} is negative; 0 is greedy, 1 the model's own distribution"
+            )
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p: {self.top_p} is outside (0, 1]; 1 keeps every token")
         if self.max_tokens < 1:

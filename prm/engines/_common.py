@@ -29,10 +29,13 @@ def encode(tokenizer, problems: Sequence[Problem], template: str, chat: bool) ->
     if not chat:
         return tokenizer(texts, add_special_tokens=True)["input_ids"]
     if not getattr(tokenizer, "chat_template", None):
-        raise PrmError("engine.chat: the model's tokenizer has no chat template; set chat: false and write "
-                       "the template out")
-    texts = [tokenizer.apply_chat_template([{"role": "user", "content": t}], tokenize=False, add_generation_prompt=True)
-             for t in texts]
+        raise PrmError(
+            "engine.chat: the model's tokenizer has no chat template; set chat: false and write the template out"
+        )
+    texts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": t}], tokenize=False, add_generation_prompt=True)
+        for t in texts
+    ]
     return tokenizer(texts, add_special_tokens=False)["input_ids"]  # the chat template has put them in
 
 
@@ -53,8 +56,9 @@ def refused(problem: Problem, sampling: Sampling, reason: str) -> list[Sample]:
     return [Sample(problem.id, i, "", finish="", reason=reason) for i in range(sampling.samples)]
 
 
-def row(problem: Problem, index: int, text: str, token_ids: Sequence[int], logprobs: Sequence[float],
-        finish: str) -> Sample:
+def row(
+    problem: Problem, index: int, text: str, token_ids: Sequence[int], logprobs: Sequence[float], finish: str
+) -> Sample:
     """A drawn sample; "empty" when it has no text but white space, "cut_off" when it ran into max_tokens."""
     reason = "empty" if not text.strip() else "cut_off" if finish == "length" else ""
     return Sample(problem.id, index, text, tuple(token_ids), tuple(logprobs), finish, reason)

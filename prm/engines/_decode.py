@@ -15,8 +15,9 @@ _LEAVE = 8  # rows leave when an eighth of the batch has ended: sooner would cop
 
 
 @torch.inference_mode()
-def decode(model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling,
-           eos: Sequence[int]) -> list[tuple[str, list[int], list[float], str]]:
+def decode(
+    model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling, eos: Sequence[int]
+) -> list[tuple[str, list[int], list[float], str]]:
     """One completion a prompt: (text, token ids with the end token, log-probabilities in nats at temperature 1,
     finish).
 
@@ -53,14 +54,19 @@ def decode(model, tokenizer, prompts: Sequence[Sequence[int]], seeds: Sequence[i
             cache.reorder_cache(kept)
             alive_R, token_R, mask, position = alive_R[kept], token_R[kept], mask[kept], position[kept]
         position = position + 1
-        seen = mask[:, :mask.shape[1] - steps + t + 1] if padded else None
-        logits = model(input_ids=token_R[:, None], attention_mask=seen, position_ids=position[:, None],
-                       past_key_values=cache, use_cache=True).logits[:, -1]
+        seen = mask[:, : mask.shape[1] - steps + t + 1] if padded else None
+        logits = model(
+            input_ids=token_R[:, None],
+            attention_mask=seen,
+            position_ids=position[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
     if bool(logprob_NT.isnan().any()):
         raise PrmError("engine.dtype: the model's log-probabilities are NaN; use float32, or check its weights")
     completions = [row[:n] for row, n in zip(token_NT.tolist(), length_N.tolist())]
     texts = _texts(tokenizer, prompts, completions, set(eos), sampling.stop)
-    logprobs = [row[:len(ids)] for row, ids in zip(logprob_NT.tolist(), completions)]
+    logprobs = [row[: len(ids)] for row, ids in zip(logprob_NT.tolist(), completions)]
     finish = ["stop" if ended else "length" for ended in ended_N.tolist()]
     return list(zip(texts, completions, logprobs, finish))
 
@@ -109,7 +115,7 @@ def _prefill(model, prompts: Sequence[Sequence[int]]):
 def _stops(tokenizer, prompts, token_NT, alive_R, count: int, stop: Sequence[str]) -> torch.Tensor:
     """Which rows' texts hold a stop text now. The last tokens are looked at first: a character is at most 4 tokens."""
     window = 4 * max(map(len, stop)) + 4
-    tails = tokenizer.batch_decode(token_NT[alive_R, max(0, count - window):count].tolist(), skip_special_tokens=True)
+    tails = tokenizer.batch_decode(token_NT[alive_R, max(0, count - window) : count].tolist(), skip_special_tokens=True)
     return torch.tensor([any(s in tail for s in stop) for tail in tails], device=token_NT.device)
 
 
@@ -120,9 +126,10 @@ def _texts(tokenizer, prompts, completions, eos: set[int], stop: Sequence[str]) 
     heads = dict(zip(map(tuple, different), tokenizer.batch_decode(different, **options)))
     shown = [ids[:-1] if ids[-1] in eos else ids for ids in completions]
     texts = []
-    for prompt, ids, whole in zip(prompts, shown, tokenizer.batch_decode(
-            [list(p) + ids for p, ids in zip(prompts, shown)], **options)):
+    for prompt, ids, whole in zip(
+        prompts, shown, tokenizer.batch_decode([list(p) + ids for p, ids in zip(prompts, shown)], **options)
+    ):
         head = heads[tuple(prompt)]
-        text = whole[len(head):] if whole.startswith(head) else tokenizer.decode(ids, **options)
-        texts.append(text[:min((text.find(s) for s in stop if s in text), default=len(text))])
+        text = whole[len(head) :] if whole.startswith(head) else tokenizer.decode(ids, **options)
+        texts.append(text[: min((text.find(s) for s in stop if s in text), default=len(text))])
     return texts

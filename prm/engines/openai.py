@@ -71,8 +71,13 @@ def open_engine(config: Config) -> OpenAIEngine:
     headers = {"Authorization": f"Bearer {os.environ[config.api_key_env]}"} if config.api_key_env else {}
     limits = httpx.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
     # A proxy does not know this machine's localhost.
-    client = httpx.Client(base_url=config.base_url.rstrip("/") + "/", headers=headers, timeout=config.timeout,
-                          limits=limits, trust_env=not _is_local(config.base_url))
+    client = httpx.Client(
+        base_url=config.base_url.rstrip("/") + "/",
+        headers=headers,
+        timeout=config.timeout,
+        limits=limits,
+        trust_env=not _is_local(config.base_url),
+    )
     try:
         return OpenAIEngine(config, client, _served(config, client))
     except BaseException:
@@ -108,8 +113,13 @@ class OpenAIEngine:
             return _common.refused(problem, sampling, reason)[index]
 
     def _request(self, prompt: str, sampling: Sampling) -> tuple[str, dict]:
-        body = {"model": self.model, "max_tokens": sampling.max_tokens, "temperature": sampling.temperature,
-                "top_p": sampling.top_p, "n": 1}
+        body = {
+            "model": self.model,
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "n": 1,
+        }
         body |= {"stop": list(sampling.stop)} if sampling.stop else {}
         body |= _VLLM if self.config.server == "vllm" else {}
         if self.config.chat:
@@ -122,23 +132,27 @@ class OpenAIEngine:
         import httpx
 
         for attempt in range(self.config.retries + 1):
-            wait = min(_LONGEST_WAIT, self.config.backoff * 2 ** attempt)
+            wait = min(_LONGEST_WAIT, self.config.backoff * 2**attempt)
             try:
                 response = self.client.post(path, json=body)
                 if response.is_success:
                     return _completion(response.json())
                 problem = _told(response)
                 if response.status_code in (401, 403, 404):
-                    raise PrmError(f"engine.base_url: {self.client.base_url} refuses all requests "
-                                   f"({_about(response)}); check engine.api_key_env, engine.model and engine.chat")
+                    raise PrmError(
+                        f"engine.base_url: {self.client.base_url} refuses all requests "
+                        f"({_about(response)}); check engine.api_key_env, engine.model and engine.chat"
+                    )
                 if response.status_code not in _AGAIN and response.status_code < 500:
                     raise _Refused(problem)  # asked again it would say the same
                 wait = _retry_after(response, wait)
             except httpx.TransportError as error:
                 problem, gone = f"{type(error).__name__}: {error}", isinstance(error, httpx.ConnectError)
                 if gone and attempt == self.config.retries:
-                    raise PrmError(f"engine.base_url: no server at {self.client.base_url} any more ({error}); start it "
-                                   "and run the same command again, it goes on") from error
+                    raise PrmError(
+                        f"engine.base_url: no server at {self.client.base_url} any more ({error}); start it "
+                        "and run the same command again, it goes on"
+                    ) from error
             except (ValueError, KeyError, IndexError, TypeError) as error:  # not JSON, or not the interface's shape
                 problem = f"malformed reply ({type(error).__name__}: {error})"
             if attempt < self.config.retries:
@@ -169,11 +183,15 @@ def _served(config: Config, client) -> str:
     try:
         response = client.get("models")
     except httpx.TransportError as error:
-        raise PrmError(f"engine.base_url: no server at {config.base_url} ({error}); start one (vLLM: python -m "
-                       "vllm.entrypoints.openai.api_server --model ...) or correct the address") from error
+        raise PrmError(
+            f"engine.base_url: no server at {config.base_url} ({error}); start one (vLLM: python -m "
+            "vllm.entrypoints.openai.api_server --model ...) or correct the address"
+        ) from error
     if response.status_code in (401, 403):
-        raise PrmError(f"engine.base_url: {config.base_url} refuses the key (HTTP {response.status_code}); check "
-                       "engine.api_key_env")
+        raise PrmError(
+            f"engine.base_url: {config.base_url} refuses the key (HTTP {response.status_code}); check "
+            "engine.api_key_env"
+        )
     try:
         names = [entry["id"] for entry in response.json()["data"]] if response.is_success else []
     except (ValueError, KeyError, TypeError):
@@ -183,8 +201,9 @@ def _served(config: Config, client) -> str:
     if not config.model and len(names) == 1:
         return names[0]
     listed = ", ".join(names[:8]) or "it lists none"
-    raise PrmError(f"engine.model: '{config.model}' is not what {config.base_url} serves ({listed}); "
-                   "name one of its models")
+    raise PrmError(
+        f"engine.model: '{config.model}' is not what {config.base_url} serves ({listed}); name one of its models"
+    )
 
 
 def _told(response) -> str:

@@ -76,13 +76,15 @@ class ReplayEngine:
         keys = [self._key(p) for p in problems]
         if problems and not any(key in self.found for key in keys):
             by = f"the id '{problems[0].id}'" if self.config.columns.id else f"the text '{problems[0].text[:60]}'"
-            raise PrmError(f"{self.config.path}: holds samples for none of {len(problems)} problems, the first with "
-                           f"{by}; check engine.columns.{'id' if self.config.columns.id else 'problem'}")
+            raise PrmError(
+                f"{self.config.path}: holds samples for none of {len(problems)} problems, the first with "
+                f"{by}; check engine.columns.{'id' if self.config.columns.id else 'problem'}"
+            )
         rows = []
         for problem, key in zip(problems, keys):
-            drawn = self.found.get(key, [])[:sampling.samples]
+            drawn = self.found.get(key, [])[: sampling.samples]
             rows += [_common.row(problem, i, *sample) for i, sample in enumerate(drawn)]
-            rows += _common.refused(problem, sampling, "missing")[len(drawn):]
+            rows += _common.refused(problem, sampling, "missing")[len(drawn) :]
         return rows
 
     def close(self) -> None:
@@ -113,10 +115,13 @@ def _sample(row: Mapping[str, Any], columns: Columns, where: str) -> tuple:
     token_ids = _numbers(row, columns.token_ids, int, where)
     logprobs = _numbers(row, columns.logprobs, float, where)
     if bad := [value for value in logprobs if not -math.inf < value <= 0]:
-        raise PrmError(f"{where}: {columns.logprobs} holds {bad[0]}; log-probabilities are finite and at most 0, in nats")
+        raise PrmError(
+            f"{where}: {columns.logprobs} holds {bad[0]}; log-probabilities are finite and at most 0, in nats"
+        )
     if token_ids and logprobs and len(token_ids) != len(logprobs):
-        raise PrmError(f"{where}: {len(token_ids)} {columns.token_ids} but {len(logprobs)} {columns.logprobs}; "
-                       "give one a token")
+        raise PrmError(
+            f"{where}: {len(token_ids)} {columns.token_ids} but {len(logprobs)} {columns.logprobs}; give one a token"
+        )
     finish = "stop" if columns.finish is None else _get(row, columns.finish, str, where)
     if finish not in ("stop", "length"):
         raise PrmError(f"{where}: {columns.finish} is '{finish}'; it must be 'stop' or 'length'")

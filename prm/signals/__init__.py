@@ -1,8 +1,8 @@
 """Signals: one problem's samples, steps and answers -> a value per step. One file each, with
 
-    KEY     the independence key: two signals with one key are one witness
-    label(groups: Sequence[Group], config, context) -> list[StepScores]     one a sample, in the groups' order
-    TEXT_ONLY = True    where texts are all it reads: `prm label` takes it, and `context` may be None
+KEY     the independence key: two signals with one key are one witness
+label(groups: Sequence[Group], config, context) -> list[StepScores]     one a sample, in the groups' order
+TEXT_ONLY = True    where texts are all it reads: `prm label` takes it, and `context` may be None
 """
 
 from __future__ import annotations

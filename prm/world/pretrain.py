@@ -118,7 +118,11 @@ def save(model, config: Config, seconds: float) -> None:
     card = {
         "config": asdict(config),
         "parameters": model.num_parameters(),
-        "planted": {"slip_rate": facts.SLIP_RATE, "mistaught_share": facts.MISTAUGHT_SHARE, "mistaught_rate": facts.MISTAUGHT_RATE},
+        "planted": {
+            "slip_rate": facts.SLIP_RATE,
+            "mistaught_share": facts.MISTAUGHT_SHARE,
+            "mistaught_rate": facts.MISTAUGHT_RATE,
+        },
         "seconds": round(seconds),
     }
     (out / "world.json").write_text(json.dumps(card, indent=1) + "\n")

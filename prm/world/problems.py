@@ -11,7 +11,9 @@ from prm.world.story import tell
 
 def generate(n: int, seed: int, shortest: int = 3, longest: int = 5) -> list[Problem]:
     """n problems of shortest..longest operations; the same (n, seed) gives the same problems, a larger n only adds."""
-    return [Problem(f"world-{seed}-{i}", tell(program, rng)) for i, program, rng in _programs(n, seed, shortest, longest)]
+    return [
+        Problem(f"world-{seed}-{i}", tell(program, rng)) for i, program, rng in _programs(n, seed, shortest, longest)
+    ]
 
 
 def programs(n: int, seed: int, shortest: int = 3, longest: int = 5) -> dict[str, Program]:

@@ -47,7 +47,9 @@ def _chain(start: int, *operations: tuple[str, int], negated: bool = False) -> R
 def _plus(a: int, b: int) -> list[Route]:
     swapped = [_chain(b, ("+", a)), _chain(a, ("-", 10 - b)), _chain(b, ("-", 10 - a))]
     split = [_chain(a, ("+", k), ("+", b - k)) for k in range(1, b)]
-    split += [_chain(b, ("+", k), ("+", a - k)) for k in range(1, a) if k != a - b]  # b + (a - b) = a would ask a + b next
+    split += [
+        _chain(b, ("+", k), ("+", a - k)) for k in range(1, a) if k != a - b
+    ]  # b + (a - b) = a would ask a + b next
     past = [_chain(a, ("+", k), ("-", k - b)) for k in range(b + 1, 10)]
     return swapped + split + past
 

@@ -38,7 +38,13 @@ class _Fake:
                 yield Sample(problem.id, i, "", finish="", reason="empty")
             else:
                 value = len(problem.text) % 7 + rng.choice([0, 0, 0, 1])
-                yield Sample(problem.id, i, f"First, 1 + {value - 1} = {value}.\nThe answer is {value}\n", (1, 2), (-0.5, -rng.random()))
+                yield Sample(
+                    problem.id,
+                    i,
+                    f"First, 1 + {value - 1} = {value}.\nThe answer is {value}\n",
+                    (1, 2),
+                    (-0.5, -rng.random()),
+                )
 
     def close(self):
         pass
