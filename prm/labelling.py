@@ -105,8 +105,8 @@ def label_pool(
 ) -> dict[str, int]:
     """Labels the samples of the file `pool` into the file `out`, which appears only when whole.
 
-    Returns counts: "problems", "samples", "without_reason" ones by class of label (prm.labels.counts) and "reason_..."
-    of those left out. Raises PrmError that names the row for input that cannot be read.
+    Returns counts: "problems", "problems_of_one_sample", "steps CLASS" by class of label (prm.labels.counts) and
+    "samples REASON" of those left out. Raises PrmError that names the row for input that cannot be read.
     """
     labeller, tally = load(recipe), Counter()
     with answers.open_pool(labeller.answers) as comparer:
@@ -127,14 +127,9 @@ def read_pool(pool: str | os.PathLike, config: answers.Config | None = None) -> 
     """All problems of a pool with steps and answers, as the default label recipe cuts them; config: how answers are
     read if otherwise."""
     labeller = load()
-    settings = config or labeller.answers
-    with answers.open_pool(settings) as comparer:
-        module, cutting = labeller.cutter()
-        groups = []
-        for problem, samples in problems(pool):
-            steps = tuple(module.cut(sample, cutting) for sample in samples)
-            groups.append(Group(problem, samples, steps, tuple(answers.read_answers(samples, settings, comparer))))
-    return groups
+    labeller = labeller if config is None else replace(labeller, answers=config)
+    with answers.open_pool(labeller.answers) as comparer:
+        return [labeller.group(problem, samples, comparer) for problem, samples in problems(pool)]
 
 
 def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...]]]:
