@@ -182,10 +182,9 @@ def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) 
         return problem, bad, Steps(problem.id, index, ())
     if usage.segmenter is None:
         raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
-    segmenter = dict(usage.segmenter)
-    module = plugins.load("segmenters", segmenter.pop("name"), "usage.json: segmenter.name")
+    segmenter = plugins.build("segmenters", usage.segmenter, "name", None, "usage.json: segmenter")
     sample = Sample(problem.id, index, text)
-    return problem, sample, module.cut(sample, config.build(module.Config, segmenter, "usage.json: segmenter"))
+    return problem, sample, segmenter.module.cut(sample, segmenter.config)
 
 
 def _reason(sample: Sample, scores: StepScores) -> str:

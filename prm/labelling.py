@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from prm import answers, config, labels, plugins, recipefile
 from prm.errors import PrmError
 from prm.jsonl import read_rows, text_of, write_rows
+from prm.plugins import Plugin
 from prm.problems import id_of
 from prm.progress import progress, say
 from prm.recipe import Arm
@@ -53,25 +53,29 @@ class Labeller:
                 f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
             )
 
-    def cutter(self, file: str = "") -> tuple[ModuleType, Any]:
-        """The segmenter's module and typed config."""
-        return _plugin("segmenters", self.segmenter, "name", "delimiter", file)
+    def cutter(self, file: str = "") -> Plugin:
+        """The segmenter. file: what an error begins with."""
+        return plugins.build("segmenters", self.segmenter, "name", "delimiter", f"{file}segmenter")
+
+    def signal(self, name: str, file: str = "") -> Plugin:
+        """The signal that the recipe calls `name`."""
+        return plugins.build("signals", self.signals[name], "signal", name, f"{file}signals.{name}")
 
     def group(self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer) -> Group:
         """One problem's samples with their steps and answers."""
-        module, settings = self.cutter()
-        steps = tuple(module.cut(sample, settings) for sample in samples)
+        cutter = self.cutter()
+        steps = tuple(cutter.module.cut(sample, cutter.config) for sample in samples)
         return Group(problem, samples, steps, tuple(answers.read_answers(samples, self.answers, pool)))
 
     def label(self, groups: list[Group]) -> list[StepScores]:
         """The labels of every sample, in the groups' order. Raises PrmError for a signal that needs more than texts."""
-        made = {name: _plugin("signals", chosen, "signal", name) for name, chosen in self.signals.items()}
-        for name, (module, _) in made.items():
-            if not getattr(module, "TEXT_ONLY", False):
+        made = {name: self.signal(name) for name in self.signals}
+        for name, plugin in made.items():
+            if not getattr(plugin.module, "TEXT_ONLY", False):
                 raise PrmError(
                     f"signals.{name}: needs a model or references, and a pool has only texts; take majority or pairwise"
                 )
-        by_signal = {name: module.label(groups, settings, None) for name, (module, settings) in made.items()}
+        by_signal = {name: plugin.module.label(groups, plugin.config, None) for name, plugin in made.items()}
         trust = {name: self.trust.get(name, 1.0) for name in by_signal}
         return [
             labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label") for rows in zip(*by_signal.values())
@@ -95,8 +99,8 @@ def load(recipe: str | os.PathLike | None = None) -> Labeller:
     mapping = recipefile.read(path, (), unfilled=("problems", "references", "engine", "prm"))
     made = (_of_run_recipe if "problems" in mapping else _of_label_recipe)(mapping, f"{path}:")
     made.cutter(f"{path}: ")
-    for name, chosen in made.signals.items():
-        _plugin("signals", chosen, "signal", name, f"{path}: ")
+    for name in made.signals:
+        made.signal(name, f"{path}: ")
     return made
 
 
@@ -178,13 +182,6 @@ def _labelled(
             yield made
 
 
-def _plugin(kind: str, given: Mapping[str, Any], key: str, default: str, file: str = "") -> tuple[ModuleType, Any]:
-    rest = dict(given)
-    where = f"{file}signals.{default}" if kind == "signals" else f"{file}segmenter"
-    module = plugins.load(kind, config.convert(str, rest.pop(key, default), f"{where}.{key}"), where)
-    return module, config.build(module.Config, rest, where)
-
-
 def _of_label_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
     return config.build(Labeller, mapping, where)
 
@@ -192,9 +189,7 @@ def _of_label_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
 def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
     kept = {key: mapping[key] for key in ("segmenter", "answers", "signals") if key in mapping}
     made = config.build(Labeller, kept, where)
-    modules = {
-        name: _plugin("signals", chosen, "signal", name, f"{where} ")[0] for name, chosen in made.signals.items()
-    }
+    modules = {name: made.signal(name, f"{where} ").module for name in made.signals}
     text_only = {name for name, module in modules.items() if getattr(module, "TEXT_ONLY", False)}
     for arm in config.convert(dict[str, Arm], mapping.get("arms", {}), config.at(where, "arms")).values():
         if arm.signals.keys() <= text_only:

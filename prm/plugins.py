@@ -1,19 +1,36 @@
 """Plugins are files: prm/engines/NAME.py, prm/segmenters/NAME.py and prm/signals/NAME.py; the file's name is its name.
 
 Each has a frozen dataclass `Config`, an optional `check(config)` that raises PrmError before anything is loaded, and its one
-function (`open_engine`, `cut`, `label`). Nothing is registered: a new file is there once it is saved.
+function (`open_engine`, `cut`, `label`). Nothing is registered: a new file is there once it is saved. A file of settings names
+one with `{name: delimiter, by: lines}`: `build` makes a `Plugin` of that.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
-from prm.config import did_you_mean
+from prm import config as configs
 from prm.errors import PrmError
 
 KINDS = ("engines", "segmenters", "signals")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin's file (`kind`, `name`) and its typed config."""
+
+    kind: str
+    name: str
+    config: Any
+
+    @property
+    def module(self) -> ModuleType:
+        return load(self.kind, self.name)
 
 
 def names(kind: str) -> list[str]:
@@ -28,9 +45,26 @@ def load(kind: str, name: str, where: str = "") -> ModuleType:
         known = ", ".join(names(kind)) or "none"
         raise PrmError(
             f"{where + ': ' if where else ''}no {kind[:-1]} named '{name}'; known: {known}"
-            f"{did_you_mean(name, names(kind))}"
+            f"{configs.did_you_mean(name, names(kind))}"
         )
     return importlib.import_module(f"prm.{kind}.{name}")
+
+
+def build(kind: str, value: Any, key: str, default: str | None, where: str) -> Plugin:
+    """`{key: NAME, ...config of the plugin NAME...}`; a name alone means the plugin's defaults.
+
+    default: the name of a mapping without `key`, None where it must have one. Raises PrmError that begins with `where`.
+    """
+    value = {key: value} if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        raise PrmError(f"{where}: must be a mapping, not {value!r}; {{}} takes the defaults")
+    rest = dict(value)
+    name = rest.pop(key, default)
+    if name is None:
+        raise PrmError(f"{where}.{key}: missing; known: {', '.join(names(kind))}")
+    name = configs.convert(str, name, f"{where}.{key}")
+    module = load(kind, name, f"{where}.{key}" if key in value else where)
+    return Plugin(kind, name, configs.build(module.Config, rest, where))
 
 
 def check(module: ModuleType, config: object) -> None:

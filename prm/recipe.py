@@ -10,26 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from prm import answers, config, labels, model, plugins, problems, recipefile, train
 from prm.engines import Sampling
 from prm.errors import PrmError
+from prm.plugins import Plugin
 from prm.rerank import REDUCE
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin's file (`kind`, `name`) and its typed config."""
-
-    kind: str
-    name: str
-    config: Any
-
-    @property
-    def module(self) -> ModuleType:
-        return plugins.load(self.kind, self.name)
 
 
 @dataclass(frozen=True)
@@ -132,7 +119,7 @@ def build(mapping: Mapping[str, Any], where: str) -> Recipe:
     where, made = f"{where}:", dict(mapping)
     for key, kind in (("engine", "engines"), ("segmenter", "segmenters")):
         if key in made:
-            made[key] = _plugin(kind, made[key], "name", None, config.at(where, key))
+            made[key] = plugins.build(kind, made[key], "name", None, config.at(where, key))
     for key, make in (("problems", _source), ("signals", _signal)):
         if isinstance(made.get(key), Mapping):
             made[key] = {
@@ -155,20 +142,7 @@ def _source(value: Any, name: str, where: str) -> problems.Source:
 
 
 def _signal(value: Any, name: str, where: str) -> Plugin:
-    return _plugin("signals", value, "signal", name, where)
-
-
-def _plugin(kind: str, value: Any, key: str, default: str | None, where: str) -> Plugin:
-    """`{key: NAME, ...config of the plugin NAME...}`; a name alone means the plugin's defaults."""
-    value = {key: value} if isinstance(value, str) else value
-    if not isinstance(value, Mapping):
-        raise PrmError(f"{where}: must be a mapping, not {value!r}; {{}} takes the defaults")
-    rest = dict(value)
-    name = rest.pop(key, default)
-    if not isinstance(name, str):
-        raise PrmError(f"{where}.{key}: missing; known: {', '.join(plugins.names(kind))}")
-    module = plugins.load(kind, name, f"{where}.{key}" if key in value else where)
-    return Plugin(kind, name, config.build(module.Config, rest, where))
+    return plugins.build("signals", value, "signal", name, where)
 
 
 def _check_splits(recipe: Recipe) -> None:

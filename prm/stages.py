@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from prm import answers, config, labels, models, store
+from prm.plugins import Plugin
 from prm.progress import progress
-from prm.recipe import Arm, Plugin, Recipe
+from prm.recipe import Arm, Recipe
 from prm.records import Problem, Sample, Steps, StepScores
 from prm.signals import Context
 
