@@ -1,0 +1,84 @@
+"""Transforms: the same question posed otherwise, and how its answer is carried back.
+
+    Transform: problem -> re-posed problems, each with an answer map
+
+One file each, prm/transforms/NAME.py, with a frozen dataclass `Config` and
+
+    repose(problem, n, seed, config) -> list[Reposed]
+
+which gives at most n re-posed problems of distinct texts, fewer or none where the transform does not apply, and never
+the original's own text. The same (problem, seed, config) gives the same list, and a list for n begins with the one for
+fewer. Votes over re-posed problems are counted after the maps: `reposed.map.apply(answer)` is an answer to the original.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from prm.answers.canonical import canonical, is_number
+from prm.records import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerMap:
+    """From the answer of a re-posed problem, as text, to an answer of the original.
+
+        same              answer
+        negate_mod10      digit d -> (10 - d) mod 10      an additive inverse in arithmetic modulo 10
+        scale PARAMETER   number x -> x * PARAMETER       rational, not 0: "1/3"
+        offset PARAMETER  number x -> x + PARAMETER       rational
+
+    Two texts, so that it can be stored. Raises ValueError for an unknown name or a parameter it cannot use.
+    """
+
+    name: str = "same"
+    parameter: str = ""
+
+    def __post_init__(self):
+        if self.name not in _MAPS:
+            raise ValueError(f"answer map {self.name!r} is unknown; take one of {', '.join(_MAPS)}")
+        if (self.name in ("scale", "offset")) != bool(self.parameter):
+            raise ValueError(
+                f"answer map {self.name}: parameter {self.parameter!r}; scale and offset take one, no other"
+            )
+        rational = re.fullmatch(r"-?[0-9]+(/0*[1-9][0-9]*)?", self.parameter)
+        if self.parameter and not (rational and (self.name == "offset" or Fraction(self.parameter))):
+            raise ValueError(f"answer map {self.name}: {self.parameter!r} is no usable rational number; write 3 or 1/3")
+
+    def apply(self, answer: str) -> str | None:
+        """The original's answer, rationals in lowest terms; None where the map does not take this answer (no digit, no
+        number, nothing)."""
+        return _MAPS[self.name](answer.strip(), self.parameter)
+
+
+@dataclass(frozen=True, slots=True)
+class Reposed:
+    """problem: what to ask instead, under an id of its own. of: the original's id. map: its answers -> the original's."""
+
+    problem: Problem
+    of: str
+    map: AnswerMap
+
+
+def _negate_mod10(answer: str, parameter: str) -> str | None:
+    return str((10 - int(answer)) % 10) if re.fullmatch(r"[0-9]", answer) else None
+
+
+def _scale(answer: str, parameter: str) -> str | None:
+    form = canonical(answer)
+    return str(Fraction(form) * Fraction(parameter)) if is_number(form) else None
+
+
+def _offset(answer: str, parameter: str) -> str | None:
+    form = canonical(answer)
+    return str(Fraction(form) + Fraction(parameter)) if is_number(form) else None
+
+
+_MAPS = {
+    "same": lambda answer, parameter: answer or None,
+    "negate_mod10": _negate_mod10,
+    "scale": _scale,
+    "offset": _offset,
+}
