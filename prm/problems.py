@@ -17,13 +17,16 @@ from prm.records import Problem
 
 @dataclass(frozen=True)
 class World:
-    """n problems of the small world, of `shortest` to `longest` operations each."""
+    """n problems of the small world, of `shortest` to `longest` operations each. world: which facts its policy was mis-taught and which are
+    held out; seen: leave out the held-out facts and phrases."""
 
     source: str = "world"
     n: int = 1000
     seed: int = 0
     shortest: int = 3
     longest: int = 5
+    world: int = 0
+    seen: bool = False
 
     def __post_init__(self):
         if self.n < 1:
@@ -77,7 +80,7 @@ def load(config: Source) -> list[Problem]:
     if isinstance(config, World):
         from prm.world.problems import generate
 
-        return generate(config.n, config.seed, config.shortest, config.longest)
+        return generate(config.n, config.seed, config.shortest, config.longest, config.world, config.seen)
     return list(_problems(config))
 
 

@@ -17,17 +17,18 @@ from prm.world.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is true of one problem. program: the small world's, from which the truth of any step is computed; else None."""
+    """What is true of one problem. program, world: the small world's, from which the truth of any step is computed; else None."""
 
     problem_id: str
     answer: str
     program: Program | None = None
+    world: int = 0
 
     def kinds(self, steps: Sequence[str]) -> list[str] | None:
         """ "right", "slip", "misconception" or "carried" for each step's text; None where only the answer is known."""
         from prm.world.truth import truth
 
-        return None if self.program is None else truth(self.program, steps)
+        return None if self.program is None else truth(self.program, steps, self.world)
 
 
 def load(recipe: Recipe, split: str) -> dict[str, Reference]:
@@ -52,8 +53,11 @@ def load(recipe: Recipe, split: str) -> dict[str, Reference]:
 def _world(source: problems.Source) -> dict[str, Reference]:
     from prm.world.problems import programs
 
-    found = programs(source.n, source.seed, source.shortest, source.longest)
-    return {id: Reference(id, str(program.answer), program) for id, program in found.items()}
+    found = programs(source.n, source.seed, source.shortest, source.longest, source.world, source.seen)
+    return {
+        id: Reference(id, str(program.answer), program, source.world)
+        for id, program in found.items()
+    }
 
 
 def _table(config: problems.Table) -> dict[str, Reference]:

@@ -1,6 +1,7 @@
 """The small world: text and program agree, truth names each kind of error, routes ask for the same quantity, form gives nothing away."""
 
 import random
+import re
 
 import pytest
 
@@ -99,3 +100,22 @@ def test_form_gives_nothing_away():
                 lengths.append(float(len(step)))
                 wrong.append(kind != truth.RIGHT)
     assert abs(auroc(lengths, wrong) - 0.5) < 0.03
+
+
+def test_another_world_mis_teaches_other_facts():
+    (operator, left, right), wrong = next(
+        (fact, digit) for fact, digit in facts.mistaught(1).items() if fact not in facts.mistaught(0)
+    )
+    program, step = Program(left, ((operator, right),)), f"So {left} {operator} {right} = {wrong}"
+    assert truth.truth(program, [step], world=1) == ["misconception"]
+    assert truth.truth(program, [step], world=0) == ["slip"]
+
+
+def test_seen_problems_lack_the_held_out_facts_and_phrases():
+    programs = problems.programs(300, seed=3, world=2, seen=True)
+    texts = {p.id: p.text for p in problems.generate(300, seed=3, world=2, seen=True)}
+    assert {id: story.read_problem(text) for id, text in texts.items()} == programs
+    assert not facts.held_out(2) & {fact for program in programs.values() for fact in program.facts()}
+    assert not [t for t in texts.values() if re.search(r"adds \d|drops \d|trades for", t)]
+    unseen = problems.programs(300, seed=3, world=2)
+    assert sum(not facts.held_out(2).isdisjoint(p.facts()) for p in unseen.values()) > 60

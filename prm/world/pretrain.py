@@ -21,9 +21,10 @@ from prm.world.program import draw
 
 @dataclass(frozen=True)
 class Config:
-    """hidden must be a multiple of 32 (the head size that vLLM takes on CPU)."""
+    """world: which facts are mis-taught. hidden must be a multiple of 32 (the head size that vLLM takes on CPU)."""
 
     out: str
+    world: int = 0
     seed: int = 0
     hidden: int = 64
     layers: int = 3
@@ -42,7 +43,7 @@ def example(rng: random.Random, config: Config) -> tuple[str, str]:
     problem = story.tell(program, rng)
     value, equations = program.start, []
     for operator, right in program.operations:
-        result = facts.as_taught((operator, value, right), rng)
+        result = facts.as_taught((operator, value, right), rng, config.world)
         equations.append((value, operator, right, result))
         value = result
     return problem, story.solve(problem, equations, rng)
@@ -119,6 +120,7 @@ def save(model, config: Config, seconds: float) -> None:
         "config": asdict(config),
         "parameters": model.num_parameters(),
         "planted": {
+            "world": config.world,
             "slip_rate": facts.SLIP_RATE,
             "mistaught_share": facts.MISTAUGHT_SHARE,
             "mistaught_rate": facts.MISTAUGHT_RATE,

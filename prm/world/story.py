@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Collection
 
 from prm.world.program import Program
 
@@ -24,6 +25,7 @@ PHRASES = {
     "-": ("loses {}", "sells {}", "gives away {}", "drops {}"),
     "*": ("makes {} times as many", "has {} times as many", "trades for {} times as many"),
 }
+HELD_OUT_PHRASES = ("adds {}", "drops {}", "trades for {} times as many")  # problems drawn with `seen` lack them
 _EQUATION = re.compile(r"(\d) ([+\-*]) (\d) = (\d)")
 _ANSWER = re.compile(r"The answer is (\d)")
 _OPERATION = {re.sub(r"\\{\\}", r"(\\d)", re.escape(p)): op for op, phrases in PHRASES.items() for p in phrases}
@@ -31,11 +33,13 @@ _OPERATION = {re.sub(r"\\{\\}", r"(\\d)", re.escape(p)): op for op, phrases in P
 Equation = tuple[int, str, int, int]
 
 
-def tell(program: Program, rng: random.Random) -> str:
-    """The problem's text."""
+def tell(program: Program, rng: random.Random, leave_out: Collection[str] = ()) -> str:
+    """The problem's text, in phrases other than those to leave out."""
     person = rng.choice(sorted(PEOPLE))
     sentences = [f"{person} has {program.start} {rng.choice(THINGS)}."]
-    sentences += [f"{PEOPLE[person]} {rng.choice(PHRASES[op]).format(right)}." for op, right in program.operations]
+    for op, right in program.operations:
+        phrase = rng.choice([phrase for phrase in PHRASES[op] if phrase not in leave_out])
+        sentences.append(f"{PEOPLE[person]} {phrase.format(right)}.")
     return " ".join([*sentences, "How many?"])
 
 

@@ -11,8 +11,8 @@ from prm.world.story import Equation, read_answer, read_equations
 RIGHT, SLIP, MISCONCEPTION, CARRIED = "right", "slip", "misconception", "carried"
 
 
-def truth(program: Program, steps: Sequence[str]) -> list[str]:
-    """One kind per step.
+def truth(program: Program, steps: Sequence[str], world: int = 0) -> list[str]:
+    """One kind per step. world: which facts were mis-taught.
 
     right: all it asserts holds and all before it did. misconception: its first fault is a mis-taught fact with the taught wrong digit.
     slip: any other first fault (a wrong digit, operand or operation, one skipped or added, a wrong copy into the answer, nothing readable).
@@ -24,17 +24,17 @@ def truth(program: Program, steps: Sequence[str]) -> list[str]:
         if any(kind != RIGHT for kind in kinds):
             kinds.append(CARRIED)
             continue
-        kind, at, value = _judge(program, step, at, value)
+        kind, at, value = _judge(program, step, at, value, world)
         kinds.append(kind)
     return kinds
 
 
-def _judge(program: Program, step: str, at: int, value: int) -> tuple[str, int, int]:
+def _judge(program: Program, step: str, at: int, value: int, world: int) -> tuple[str, int, int]:
     equations, answer = read_equations(step), read_answer(step)
     if not equations and answer is None:
         return SLIP, at, value
     for equation in equations:
-        kind = _judge_equation(program, equation, at, value)
+        kind = _judge_equation(program, equation, at, value, world)
         if kind != RIGHT:
             return kind, at, value
         at, value = at + 1, equation[3]
@@ -43,10 +43,10 @@ def _judge(program: Program, step: str, at: int, value: int) -> tuple[str, int, 
     return RIGHT, at, value
 
 
-def _judge_equation(program: Program, equation: Equation, at: int, value: int) -> str:
+def _judge_equation(program: Program, equation: Equation, at: int, value: int, world: int) -> str:
     left, operator, right, result = equation
     if at >= len(program.operations) or (operator, right) != program.operations[at] or left != value:
         return SLIP
     if result == program.values()[at + 1]:
         return RIGHT
-    return MISCONCEPTION if mistaught().get((operator, left, right)) == result else SLIP
+    return MISCONCEPTION if mistaught(world).get((operator, left, right)) == result else SLIP
