@@ -63,10 +63,10 @@ def serve(answer, models=("tiny",)):
         server.server_close()
 
 
-def sample(url, problems=PROBLEMS, sampling=Sampling(samples=2, max_tokens=8), **config):
+def sample(url, problems=PROBLEMS, sampling=Sampling(samples=2, max_tokens=8), prefixes=None, **config):
     engine = openai.open_engine(openai.Config(base_url=url, **{"backoff": 0.001, "retries": 2, **config}))
     try:
-        return engine.sample(problems, sampling)
+        return engine.sample(problems, sampling, prefixes)
     finally:
         engine.close()
 
@@ -99,6 +99,26 @@ def test_chat_with_the_standards_keys_only(monkeypatch):
     assert asked[0]["path"] == "/v1/chat/completions" and asked[0]["key"] == "Bearer secret"
     assert asked[0]["messages"][0]["content"] in ("1 + 1?", "2 + 2?")
     assert asked[0]["stop"] == ["\n"] and "top_k" not in asked[0]
+
+
+def test_a_prefix_begins_the_completion():
+    with serve(lambda body, n: reply(text=" 2")) as (url, asked):
+        rows = sample(url, sampling=Sampling(samples=1), prefixes=[" It is", ""])
+    assert [r.text for r in rows] == [" 2", " 2"]
+    assert {body["prompt"] for body in asked} == {"1 + 1? It is", "2 + 2?"}
+
+
+def test_a_prefix_is_the_assistants_message_for_vllm_alone():
+    said = {"message": {"content": " 2"}, "finish_reason": "stop"}
+    with serve(lambda body, n: (200, {"choices": [said]})) as (url, asked):
+        rows = sample(url, sampling=Sampling(samples=1), chat=True, prefixes=["It is", ""])
+        with pytest.raises(PrmError, match="engine.chat: .* set engine.chat: false, or engine.server: vllm"):
+            sample(url, chat=True, server="openai", prefixes=["It is", ""])
+    bodies = {body["messages"][0]["content"]: body for body in asked}
+    assert [r.text for r in rows] == [" 2", " 2"] and len(asked) == 2
+    assert bodies["1 + 1?"]["messages"][1] == {"role": "assistant", "content": "It is"}
+    assert bodies["1 + 1?"]["continue_final_message"] and bodies["1 + 1?"]["add_generation_prompt"] is False
+    assert len(bodies["2 + 2?"]["messages"]) == 1 and "continue_final_message" not in bodies["2 + 2?"]
 
 
 def test_passing_trouble_is_asked_again():
@@ -235,6 +255,16 @@ def test_a_real_vllm_server(served):
         assert row.finish == ("stop" if row.token_ids[-1] in (0, 1, 2) else "length")
     assert [r.token_ids for r in sample(served, problems, sampling)] == [r.token_ids for r in rows]
     assert [r.token_ids for r in sample(served, problems[2:], sampling)] == [r.token_ids for r in rows[8:]]
+
+
+def test_a_real_vllm_server_goes_on_with_a_text(served):
+    greedy = Sampling(samples=1, max_tokens=12, temperature=0)
+    problem = [Problem("a", "Ann has 12 apples")]
+    ids = {s: sample(served, problem, greedy, [s])[0].token_ids for s in ("", " and buys", " How many")}
+    joined = sample(served, [Problem("a", "Ann has 12 apples and buys")], greedy)[0].token_ids
+    assert ids[" and buys"] == joined and len(set(ids.values())) == 3
+    chats = [sample(served, problem, greedy, [s], chat=True)[0] for s in ("Ann has", "Ann has 12")]
+    assert all(r.token_ids and not r.text.startswith("Ann") for r in chats) and chats[0] != chats[1]
 
 
 def test_a_real_vllm_servers_chat_and_stop(served):

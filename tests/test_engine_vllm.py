@@ -27,6 +27,7 @@ CALLS = {  # in this order, by one engine
     "cool": (PROBLEMS[:1], Sampling(samples=4, max_tokens=24, temperature=0.6, top_p=0.8)),
     "stopped": (PROBLEMS[:1], Sampling(samples=6, max_tokens=24, seed=3, stop=("app", "4"))),
     "greedy": (PROBLEMS[:1], Sampling(samples=1, max_tokens=8, temperature=0)),
+    "begun": (PROBLEMS[:1], Sampling(samples=1, max_tokens=8, temperature=0), [" 12 apples"]),
 }
 
 
@@ -103,6 +104,12 @@ def test_stop_texts_and_greedy_are_as_in_the_transformers_engine(rows, reference
         assert stopped.text == free.text[:cut] and stopped.token_ids == free.token_ids[: len(stopped.token_ids)]
     ours, theirs = rows["greedy"][0], reference.sample(*CALLS["greedy"])[0]
     assert (ours.text, ours.token_ids, ours.finish) == (theirs.text, theirs.token_ids, theirs.finish)
+
+
+def test_a_prefix_is_continued_as_in_the_transformers_engine(rows, reference):
+    ours, theirs = rows["begun"][0], reference.sample(*CALLS["begun"])[0]
+    assert (ours.text, ours.token_ids, ours.finish) == (theirs.text, theirs.token_ids, theirs.finish)
+    assert ours.token_ids != rows["greedy"][0].token_ids
 
 
 if __name__ == "__main__":

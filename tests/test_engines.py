@@ -162,9 +162,51 @@ def test_an_empty_completion_and_an_empty_prompt(engine):
     assert {r.reason for r in rows[200:]} == {"empty_prompt"}
 
 
+def test_greedy_goes_on_where_a_sample_was_cut(engine):
+    """Byte-level BPE, at every place where the text so far is tokenised alone as it was drawn."""
+    greedy = Sampling(samples=1, max_tokens=24, temperature=0)
+    problems = [Problem(text, text) for text in ("Ann has", "So Ann", "12 +", "The answer", "How many", "Ann buys 35")]
+    cuts = []
+    for problem, row in zip(problems, engine.sample(problems, greedy)):
+        for k in range(len(row.token_ids)):
+            begun = engine.tokenizer.decode(row.token_ids[:k])
+            if row.text.startswith(begun) and engine.tokenizer(begun)["input_ids"] == list(row.token_ids[:k]):
+                cuts.append((Problem(f"{problem.id}/{k}", problem.text), begun, row, k))
+    assert len(cuts) > 8 and any(row.text[len(begun)] == " " for _, begun, row, _ in cuts)
+    problems, prefixes, *_ = zip(*cuts)
+    for row, (_, begun, first, k) in zip(engine.sample(problems, greedy, prefixes), cuts, strict=True):
+        drawn = first.token_ids[k:]
+        assert row.token_ids[: len(drawn)] == drawn and (begun + row.text).startswith(first.text)
+        assert row.logprobs[: len(drawn)] == pytest.approx(first.logprobs[k:], abs=1e-4)
+
+
+def test_the_worlds_policy_goes_on_from_the_end_of_any_step():
+    """A word-level tokenizer: the first steps of a greedy solution are continued by its last ones."""
+    engine = transformers.open_engine(transformers.Config(device="cpu"))
+    problem = "Mia has 7 coins. She adds 5. She adds 3. How many?"
+    greedy = Sampling(samples=1, max_tokens=64, temperature=0)
+    text = engine.sample([Problem("a", problem)], greedy)[0].text
+    steps = text.splitlines(keepends=True)
+    begun = ["".join(steps[:n]) for n in range(len(steps))]
+    rows = engine.sample([Problem(f"a/{n}", problem) for n in range(len(begun))], greedy, begun)
+    assert len(steps) > 1 and [b + r.text for b, r in zip(begun, rows)] == [text] * len(begun)
+
+
+def test_prefixes_leave_the_rest_as_it_is(engine):
+    rows = engine.sample(PROBLEMS, SAMPLING)
+    assert engine.sample(PROBLEMS, SAMPLING, [""] * 3) == rows
+    begun = engine.sample(PROBLEMS, SAMPLING, [" 12", "", " = 47\n" * 40])
+    assert begun[:6] != rows[:6] and begun[6:12] == rows[6:12]
+    assert {r.reason for r in begun[12:]} == {"prompt_too_long"}
+    with pytest.raises(ValueError, match="1 prefixes for 3 problems"):
+        engine.sample(PROBLEMS, SAMPLING, [""])
+
+
 def test_chat_goes_through_the_tokenizers_template(engine):
     prompt = _common.encode(engine.tokenizer, [Problem("a", "How many?")], "{problem} now", chat=True)[0]
     assert engine.tokenizer.decode(prompt) == "user: How many? now\nSo"
+    begun = _common.encode(engine.tokenizer, [Problem("a", "How many?")], "{problem}", chat=True, prefixes=[" Ann"])[0]
+    assert engine.tokenizer.decode(begun) == "user: How many?\nSo Ann"
     assert len(engine_with(engine, chat=True).sample(PROBLEMS[:1], SAMPLING)) == 6
 
 

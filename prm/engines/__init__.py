@@ -42,10 +42,21 @@ class Sampling:
 class Engine(Protocol):
     """What `open_engine(config)` returns."""
 
-    def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self, problems: Sequence[Problem], sampling: Sampling, prefixes: Sequence[str] | None = None
+    ) -> list[Sample]:
         """`sampling.samples` rows a problem, problem by problem, index 0..n-1; unusable ones carry a reason.
 
-        What is drawn for a row depends on (seed, problem id, index) alone, so how problems are split over calls changes nothing.
+        What is drawn for a row depends on (seed, problem id, index) alone, so how problems are split over calls changes
+        nothing; a problem that is continued from several prefixes needs an id for each.
+
+        prefixes: one text a problem, put behind the prompt as the beginning of the completion. A row's text, token ids
+        and log-probabilities hold only what was drawn after it. The engines that have a tokenizer append the prefix's
+        own ids, tokenised alone, so the text of a sample's first steps goes on exactly where the sample was if the
+        tokenizer cuts that text at the same places alone as within the sample: word-level ones and byte-level BPE do,
+        where a step ends between two of their words; those that put a space before every text do not. A completion
+        ended at once is "empty", as without a prefix. Raises ValueError for another number of prefixes than problems,
+        PrmError where the engine cannot continue a text.
         """
 
     def close(self) -> None:

@@ -23,8 +23,27 @@ def prompt(template: str, problem: Problem) -> str:
     return template.replace(PROBLEM, problem.text)
 
 
-def encode(tokenizer, problems: Sequence[Problem], template: str, chat: bool) -> list[list[int]]:
-    """Each problem's prompt as token ids, by the tokenizer's chat template if `chat`."""
+def encode(
+    tokenizer, problems: Sequence[Problem], template: str, chat: bool, prefixes: Sequence[str] | None = None
+) -> list[list[int]]:
+    """Each problem's prompt as token ids, by the tokenizer's chat template if `chat`, and its prefix's behind it.
+
+    The prompt's ids are the same with any prefix: nothing merges over the border, as nothing does when sampling.
+    """
+    prompts = _prompts(tokenizer, problems, template, chat)
+    check_prefixes(problems, prefixes)
+    if not prefixes:
+        return prompts
+    begun = tokenizer(list(prefixes), add_special_tokens=False)["input_ids"]
+    return [[*ids, *more] for ids, more in zip(prompts, begun)]
+
+
+def check_prefixes(problems: Sequence[Problem], prefixes: Sequence[str] | None) -> None:
+    if prefixes is not None and len(prefixes) != len(problems):
+        raise ValueError(f"{len(prefixes)} prefixes for {len(problems)} problems; give one a problem")
+
+
+def _prompts(tokenizer, problems: Sequence[Problem], template: str, chat: bool) -> list[list[int]]:
     texts = [prompt(template, p) for p in problems]
     if not chat:
         return tokenizer(texts, add_special_tokens=True)["input_ids"]

@@ -3,6 +3,10 @@
 One request a sample, each with its own seed; samples repeat as far as the server honours seeds. A request that fails is
 asked again, then becomes a row with the reason "error: ..."; a server that is gone, or that refuses the key or the
 model, ends the run with PrmError, and the same command goes on from there.
+
+A prefix is joined to the prompt as text, and the server tokenises the two together. With `chat` it is an assistant's
+message that the server goes on with: vLLM's own, as far as the model's chat template keeps the message's last white
+space; the standard has no such thing.
 """
 
 from __future__ import annotations
@@ -89,10 +93,20 @@ class OpenAIEngine:
     def __init__(self, config: Config, client, model: str):
         self.config, self.client, self.model = config, client, model
 
-    def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self, problems: Sequence[Problem], sampling: Sampling, prefixes: Sequence[str] | None = None
+    ) -> list[Sample]:
+        _common.check_prefixes(problems, prefixes)
+        if prefixes and self.config.chat and self.config.server != "vllm":
+            raise PrmError(
+                f"engine.chat: a chat of an {self.config.server} server cannot go on with a solution that has been "
+                "begun; set engine.chat: false, or engine.server: vllm if it is one"
+            )
+        begun = prefixes or [""] * len(problems)
         pool = ThreadPoolExecutor(self.config.concurrency)
         try:
-            asked = [pool.submit(self._sample, p, i, sampling) for p in problems for i in range(sampling.samples)]
+            rows = [(p, b, i) for p, b in zip(problems, begun) for i in range(sampling.samples)]
+            asked = [pool.submit(self._sample, p, b, i, sampling) for p, b, i in rows]
             return [answer.result() for answer in asked]
         finally:
             pool.shutdown(cancel_futures=True)
@@ -100,11 +114,11 @@ class OpenAIEngine:
     def close(self) -> None:
         self.client.close()
 
-    def _sample(self, problem: Problem, index: int, sampling: Sampling) -> Sample:
+    def _sample(self, problem: Problem, prefix: str, index: int, sampling: Sampling) -> Sample:
         prompt = _common.prompt(self.config.template, problem)
         if not prompt:
             return _common.refused(problem, sampling, "empty_prompt")[index]
-        path, body = self._request(prompt, sampling)
+        path, body = self._request(prompt, prefix, sampling)
         body["seed"] = _common.row_seed(sampling.seed, problem.id, index)
         try:
             return _common.row(problem, index, *self._ask(path, body))
@@ -112,7 +126,7 @@ class OpenAIEngine:
             reason = "prompt_too_long" if _TOO_LONG.search(str(error)) else f"error: {error}"
             return _common.refused(problem, sampling, reason)[index]
 
-    def _request(self, prompt: str, sampling: Sampling) -> tuple[str, dict]:
+    def _request(self, prompt: str, prefix: str, sampling: Sampling) -> tuple[str, dict]:
         body = {
             "model": self.model,
             "max_tokens": sampling.max_tokens,
@@ -122,9 +136,13 @@ class OpenAIEngine:
         }
         body |= {"stop": list(sampling.stop)} if sampling.stop else {}
         body |= _VLLM if self.config.server == "vllm" else {}
-        if self.config.chat:
-            return "chat/completions", body | {"messages": [{"role": "user", "content": prompt}], "logprobs": True}
-        return "completions", body | {"prompt": prompt, "logprobs": 1}
+        if not self.config.chat:
+            return "completions", body | {"prompt": prompt + prefix, "logprobs": 1}
+        messages = [{"role": "user", "content": prompt}]
+        if prefix:
+            messages.append({"role": "assistant", "content": prefix})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        return "chat/completions", body | {"messages": messages, "logprobs": True}
 
     def _ask(self, path: str, body: dict) -> tuple:
         """(text, token ids, log-probabilities, finish). Raises _Refused when this request is hopeless, PrmError when

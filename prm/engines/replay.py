@@ -72,7 +72,14 @@ class ReplayEngine:
     def __init__(self, config: Config, found: Mapping[str, list[tuple]]):
         self.config, self.found = config, found
 
-    def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self, problems: Sequence[Problem], sampling: Sampling, prefixes: Sequence[str] | None = None
+    ) -> list[Sample]:
+        if prefixes is not None:
+            raise PrmError(
+                f"engine replay: {self.config.path} holds whole samples and cannot go on with one; remove the signals "
+                "that draw more, or name an engine that generates (transformers, vllm, openai)"
+            )
         keys = [self._key(p) for p in problems]
         if problems and not any(key in self.found for key in keys):
             by = f"the id '{problems[0].id}'" if self.config.columns.id else f"the text '{problems[0].text[:60]}'"

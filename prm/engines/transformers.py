@@ -73,8 +73,10 @@ class TransformersEngine:
         self.context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.eos = _eos(model, tokenizer)
 
-    def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
-        prompts = _common.encode(self.tokenizer, problems, self.config.template, self.config.chat)
+    def sample(
+        self, problems: Sequence[Problem], sampling: Sampling, prefixes: Sequence[str] | None = None
+    ) -> list[Sample]:
+        prompts = _common.encode(self.tokenizer, problems, self.config.template, self.config.chat, prefixes)
         rows: dict[tuple[int, int], Sample] = {}
         pending = []
         for i, problem in enumerate(problems):

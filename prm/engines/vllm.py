@@ -100,10 +100,12 @@ class VllmEngine:
         self.tokenizer = llm.get_tokenizer()
         self.context = llm.llm_engine.model_config.max_model_len
 
-    def sample(self, problems: Sequence[Problem], sampling: Sampling) -> list[Sample]:
+    def sample(
+        self, problems: Sequence[Problem], sampling: Sampling, prefixes: Sequence[str] | None = None
+    ) -> list[Sample]:
         from vllm import TokensPrompt
 
-        prompts = _common.encode(self.tokenizer, problems, self.config.template, self.config.chat)
+        prompts = _common.encode(self.tokenizer, problems, self.config.template, self.config.chat, prefixes)
         reasons = [_common.refusal(p, sampling, self.context) for p in prompts]
         keys = [(i, index) for i, reason in enumerate(reasons) if not reason for index in range(sampling.samples)]
         self.llm.reset_prefix_cache()
