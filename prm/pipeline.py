@@ -22,7 +22,8 @@ LEAK = 0.01  # of the test problems may share their text with a train problem by
 
 def check(recipe: Recipe) -> dict[str, list[Problem]]:
     """Everything that can be wrong before a model is loaded; returns each split's problems. Raises PrmError."""
-    for plugin in (recipe.engine, recipe.segmenter, *recipe.signals.values()):
+    transform = [recipe.repose.transform] if recipe.repose else []
+    for plugin in (recipe.engine, recipe.segmenter, *recipe.signals.values(), *transform):
         plugins.check(plugin.module, plugin.config)
     if recipe.arms:
         model.check(recipe.prm)
@@ -65,12 +66,12 @@ def run(recipe: Recipe) -> None:
         for stage in stages:
             if stage.kind == "prm":
                 context.close()  # the engine's memory is the trainer's now; it opens again if someone asks
-            _execute(stage, recipe)
+            _execute(stage, recipe, context)
             if stage.kind == "prm":
                 _tell_usage(recipe, stage)
 
 
-def _execute(stage: Stage, recipe: Recipe) -> None:
+def _execute(stage: Stage, recipe: Recipe, context: Context) -> None:
     folder = stage.folder(recipe)
     if folder.manifest():
         say(f"{stage.name}  [cached]")
@@ -81,7 +82,7 @@ def _execute(stage: Stage, recipe: Recipe) -> None:
         if stage.kind == "prm":
             stage.make(folder.path)
         else:
-            _shards(stage, recipe, folder)
+            _shards(stage, recipe, folder, context)
         parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
         counts = (
             {"labels": labels.counts(folder.rows())} if stage.kind == "labels" else {}
@@ -93,13 +94,13 @@ def _execute(stage: Stage, recipe: Recipe) -> None:
     say(summary(folder))
 
 
-def _shards(stage: Stage, recipe: Recipe, folder: store.Folder) -> None:
+def _shards(stage: Stage, recipe: Recipe, folder: store.Folder, context: Context) -> None:
     missing = [i for i in range(stage.shards) if not folder.shard(i).exists()]
     for i in progress(missing, stage.shards, stage.name, stage.shards - len(missing)):
         inputs = [parent.folder(recipe).read(i) for parent in stage.inputs]
-        began = time.monotonic()
+        began, spent = time.monotonic(), context.tokens
         rows = stage.make(i, *inputs)
-        folder.write(i, rows, time.monotonic() - began)
+        folder.write(i, rows, {"seconds": time.monotonic() - began, "tokens": context.tokens - spent})
 
 
 def summary(folder: store.Folder) -> str:
@@ -134,10 +135,10 @@ def _check_writable(folder: Path) -> None:
 
 
 def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:
-    texts = {p.text for p in drawn.get("train", ())}
+    texts = {p.text for split, rows in drawn.items() if split != "test" for p in rows}
     both = [p.id for p in drawn["test"] if p.text in texts]
     if len(both) > LEAK * len(drawn["test"]):
         raise PrmError(
-            f"problems.test: {len(both)} of its {len(drawn['test'])} problems are in train too, the first '{both[0]}'; "
+            f"problems.test: {len(both)} of its {len(drawn['test'])} problems are trained on too, the first '{both[0]}'; "
             "give the splits other rows (skip, every, limit) or another seed"
         )

@@ -1,7 +1,7 @@
-"""Plugins are files: prm/engines/NAME.py, prm/segmenters/NAME.py and prm/signals/NAME.py; the file's name is its name.
+"""Plugins are files in prm/engines, prm/segmenters, prm/signals and prm/transforms; the file's name is its name.
 
 Each has a frozen dataclass `Config`, an optional `check(config)` that raises PrmError before anything is loaded, and its one
-function (`open_engine`, `cut`, `label`). Nothing is registered: a new file is there once it is saved. A file of settings names
+function (`open_engine`, `cut`, `label`, `repose`). Nothing is registered: a new file is there once it is saved. A file of settings names
 one with `{name: delimiter, by: lines}`: `build` makes a `Plugin` of that.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from prm import config as configs
 from prm.errors import PrmError
 
-KINDS = ("engines", "segmenters", "signals")
+KINDS = ("engines", "segmenters", "signals", "transforms")
 
 
 @dataclass(frozen=True)

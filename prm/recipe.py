@@ -18,6 +18,8 @@ from prm.errors import PrmError
 from prm.plugins import Plugin
 from prm.rerank import REDUCE
 
+REPOSED = "reposed"  # the split that `repose` derives from test
+
 
 @dataclass(frozen=True)
 class References:
@@ -42,11 +44,16 @@ class References:
 
 @dataclass(frozen=True)
 class Arm:
-    """One label set and the PRM trained on it. signals: name -> how far it is trusted; reduce: step scores -> one score."""
+    """One label set and the PRM trained on it. signals: name -> how far it is trusted; reduce: step scores -> one score.
+
+    problems: the split it learns from. train: what differs from the recipe's `train` for this arm.
+    """
 
     signals: dict[str, float]
     labels: labels.Config = field(default_factory=labels.Config)
     reduce: str = "min"
+    problems: str = "train"
+    train: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         if not self.signals:
@@ -59,8 +66,20 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Repose:
+    """The held-out problems asked again in other words: transform, prm/transforms/NAME.py; arms: whose PRM scores those samples too.
+
+    Each problem is re-posed as often as it is sampled, one sample each, so that votes over re-posed problems cost what others do.
+    """
+
+    transform: Plugin
+    arms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """seed: of the training; `sampling.seed` is the samples' own. shard: problems a shard."""
+    """problems: by split; `test` is measured, arms learn from `train` or any other. measured: the signals made on `test` too, null for
+    all. seed: of the training; `sampling.seed` is the samples' own. shard: problems a shard."""
 
     name: str
     problems: dict[str, problems.World | problems.Table]
@@ -73,6 +92,8 @@ class Recipe:
     sampling: Sampling = field(default_factory=Sampling)
     answers: answers.Config = field(default_factory=answers.Config)
     signals: dict[str, Plugin] = field(default_factory=dict)
+    measured: tuple[str, ...] | None = None
+    repose: Repose | None = None
     arms: dict[str, Arm] = field(default_factory=dict)
     prm: model.Config = field(default_factory=model.Config)
     train: train.Config = field(default_factory=train.Config)
@@ -85,6 +106,7 @@ class Recipe:
                 if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                     raise ValueError(f"{section}.{name}: a name is letters, digits, - and _, since it names a folder")
         _check_splits(self)
+        _check_names(self)
         gold = [name for name, signal in self.signals.items() if signal.module.KEY == "gold"]
         if gold and self.references is None:
             raise ValueError(f"references: missing; the signal {gold[0]} reads them")
@@ -94,6 +116,23 @@ class Recipe:
     @property
     def folder(self) -> Path:
         return Path(self.out or f"runs/{self.name}")
+
+    def training(self, arm: str) -> train.Config:
+        """How an arm's PRM is trained: `train` with what the arm changes."""
+        changed = {**config.plain(self.train), **self.arms[arm].train}
+        return config.build(train.Config, changed, f"arms.{arm}.train")
+
+    def signals_of(self, split: str) -> list[str]:
+        """The signals made on a split: on `test` the measured ones, elsewhere those that its arms learn from."""
+        if split == "test":
+            return list(self.signals if self.measured is None else self.measured)
+        used = {name for arm in self.arms.values() if arm.problems == split for name in arm.signals}
+        return [name for name in self.signals if name in used]
+
+    def labelled_splits(self, arm: str) -> list[str]:
+        """The splits that an arm's labels are made on: the one it learns from, and `test` where all its signals are made."""
+        measured = set(self.arms[arm].signals) <= set(self.signals_of("test"))
+        return [self.arms[arm].problems, *(["test"] if measured else [])]
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -125,6 +164,12 @@ def build(mapping: Mapping[str, Any], where: str) -> Recipe:
             made[key] = {
                 str(name): make(value, str(name), f"{where} {key}.{name}") for name, value in made[key].items()
             }
+    if isinstance(made.get("repose"), Mapping) and "transform" in made["repose"]:
+        at = config.at(where, "repose.transform")
+        made["repose"] = {
+            **made["repose"],
+            "transform": plugins.build("transforms", made["repose"]["transform"], "name", None, at),
+        }
     return config.build(Recipe, made, where)
 
 
@@ -132,9 +177,15 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe, defaults filled in, as a file could say it."""
     made = config.plain(recipe)
     for key in ("engine", "segmenter"):
-        made[key] = {"name": getattr(recipe, key).name, **config.plain(getattr(recipe, key).config)}
+        made[key] = _named(getattr(recipe, key))
+    if recipe.repose:
+        made["repose"]["transform"] = _named(recipe.repose.transform)
     made["signals"] = {name: {"signal": s.name, **config.plain(s.config)} for name, s in recipe.signals.items()}
     return made
+
+
+def _named(plugin: Plugin) -> dict[str, Any]:
+    return {"name": plugin.name, **config.plain(plugin.config)}
 
 
 def _source(value: Any, name: str, where: str) -> problems.Source:
@@ -146,13 +197,19 @@ def _signal(value: Any, name: str, where: str) -> Plugin:
 
 
 def _check_splits(recipe: Recipe) -> None:
-    for split in recipe.problems:
-        if split not in ("train", "test"):
-            raise ValueError(f"problems.{split}: the splits are train and test")
     if "test" not in recipe.problems:
         raise ValueError("problems.test: missing; it is the split that is measured")
-    if recipe.arms and "train" not in recipe.problems:
-        raise ValueError("problems.train: missing; arms train a PRM, so give them problems or drop `arms`")
+    for name, arm in recipe.arms.items():
+        if arm.problems not in recipe.problems:
+            raise ValueError(
+                f"problems.{arm.problems}: missing; the arm {name} learns from it, so add it or drop the arm"
+            )
+        if arm.problems == "test":
+            raise ValueError(f"arms.{name}.problems: test is measured and trains nothing; name another split")
+    for split in recipe.problems.keys() - {"train", "test"} - {arm.problems for arm in recipe.arms.values()}:
+        raise ValueError(f"problems.{split}: no arm learns from it; name it in an arm's `problems` or drop it")
+    if REPOSED in recipe.problems:
+        raise ValueError(f"problems.{REPOSED}: the name is taken by what `repose` makes; choose another")
     for split, source in recipe.problems.items():
         if recipe.references is not None and recipe.references.answer in getattr(source, "meta", ()):
             raise ValueError(
@@ -161,7 +218,18 @@ def _check_splits(recipe: Recipe) -> None:
             )
 
 
+def _check_names(recipe: Recipe) -> None:
+    for key, names, known in (
+        ("measured", recipe.measured or (), recipe.signals),
+        ("repose.arms", recipe.repose.arms if recipe.repose else (), recipe.arms),
+    ):
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{key}: no '{name}' among {', '.join(known)}{config.did_you_mean(name, known)}")
+
+
 def _check_arm(recipe: Recipe, name: str, arm: Arm) -> None:
+    recipe.training(name)
     for signal in arm.signals:
         if signal not in recipe.signals:
             raise ValueError(

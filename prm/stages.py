@@ -3,10 +3,11 @@
     problems.SPLIT ─> samples.SPLIT ─┬─> steps.SPLIT ───┬─> signal.NAME.SPLIT ─> labels.ARM.SPLIT
                                      └─> answers.SPLIT ─┘
 
-    problems, samples, steps, labels.ARM of train ─> prm.ARM
-    prm.ARM, problems, samples, steps of test     ─> scores.ARM.test
+    problems, samples, steps, labels.ARM of the arm's split  ─> prm.ARM
+    prm.ARM, problems, samples, steps of test (and reposed)  ─> scores.ARM.test (and .reposed)
 
-SPLIT is train or test. Every stage but prm.ARM maps shard i of its inputs to its own shard i, so shards may be made in any order
+SPLIT is train, test or another that an arm learns from. `reposed` is test asked again in other words, if the recipe says so: its
+answers are carried back, so votes over it are votes on the problems of test. Every stage but prm.ARM maps shard i of its inputs to its own shard i, so shards may be made in any order
 and anywhere. The labels of the test split train nothing; they are there to be measured.
 """
 
@@ -21,11 +22,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prm import answers, config, labels, models, store
+from prm import answers, config, labels, models, store, train, transforms
+from prm.engines import Sampling
 from prm.plugins import Plugin
 from prm.progress import progress
-from prm.recipe import Arm, Recipe
-from prm.records import Problem, Sample, Steps, StepScores
+from prm.recipe import REPOSED, Arm, Recipe
+from prm.records import Answer, Problem, Sample, Steps, StepScores
 from prm.signals import Context
 
 # Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
@@ -69,12 +71,14 @@ def plan(
 ) -> list[Stage]:
     """The stages in the order they run: kind by kind, so that each model is loaded once."""
     made: dict[str, Stage] = {}
+    sizes = {split: len(rows) for split, rows in drawn.items()}
+    sizes |= {REPOSED: sizes["test"]} if recipe.repose else {}  # shard i holds what shard i of test was re-posed as
 
     def add(
         name: str, facts: Mapping[str, Any], make: Callable, inputs: Sequence[str] = (), after: Sequence[str] = ()
     ) -> None:
         split = name.split(".")[-1]
-        shards = math.ceil(len(drawn[split]) / recipe.shard) if split in drawn else 0
+        shards = math.ceil(sizes.get(split, 0) / recipe.shard)
         made[name] = Stage(name, facts, make, tuple(made[n] for n in inputs), tuple(made[n] for n in after), shards)
 
     for split, rows in drawn.items():
@@ -83,29 +87,38 @@ def plan(
             {"problems": store.digest(config.plain(rows)), "shard": recipe.shard},
             _draw(rows, recipe.shard),
         )
-    for split in drawn:
-        facts = {"engine": _facts(recipe.engine), "sampling": config.plain(recipe.sampling)}
-        add(f"samples.{split}", facts, _sample(recipe, context), [f"problems.{split}"])
-    for split in drawn:
+    if recipe.repose:
+        facts = {"transform": _facts(recipe.repose.transform), "sampling": config.plain(recipe.sampling)}
+        add(f"problems.{REPOSED}", facts, _repose(recipe), ["problems.test"])
+    for split in sizes:
+        sampling = replace(recipe.sampling, samples=1) if split == REPOSED else recipe.sampling
+        facts = {"engine": _facts(recipe.engine), "sampling": config.plain(sampling)}
+        add(f"samples.{split}", facts, _sample(recipe, sampling, context), [f"problems.{split}"])
+    for split in sizes:
         add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter), [f"samples.{split}"])
     for split in drawn:
         add(f"answers.{split}", config.plain(recipe.answers), _answer(recipe, context, stack), [f"samples.{split}"])
+    if recipe.repose:
+        of = [f"problems.{REPOSED}", f"samples.{REPOSED}"]
+        add(f"answers.{REPOSED}", config.plain(recipe.answers), _carry_back(recipe, context, stack), of)
     for name, plugin in recipe.signals.items():
-        for split in drawn:
+        for split in (s for s in drawn if name in recipe.signals_of(s)):
             group = [f"{kind}.{split}" for kind in ("problems", "samples", "steps", "answers")]
             add(f"signal.{name}.{split}", _signal_facts(recipe, plugin), _signal(name, plugin, context), group)
     for name, arm in recipe.arms.items():
-        for split in drawn:
+        for split in recipe.labelled_splits(name):
             facts = {"labels": config.plain(arm.labels), "trust": dict(arm.signals)}
             add(f"labels.{name}.{split}", facts, _combine(name, arm), [f"signal.{s}.{split}" for s in arm.signals])
     for name in recipe.arms:
-        of = ["problems.train", "samples.train", "steps.train", f"labels.{name}.train"]
-        facts = {"prm": _with_files(config.plain(recipe.prm)), "train": config.plain(recipe.train), "seed": recipe.seed}
-        add(f"prm.{name}", facts, _train(recipe, [made[n].folder(recipe) for n in of]), after=of)
+        split, training = recipe.arms[name].problems, recipe.training(name)
+        of = [f"problems.{split}", f"samples.{split}", f"steps.{split}", f"labels.{name}.{split}"]
+        facts = {"prm": _with_files(config.plain(recipe.prm)), "train": config.plain(training), "seed": recipe.seed}
+        add(f"prm.{name}", facts, _train(recipe, training, [made[n].folder(recipe) for n in of]), after=of)
     for name in recipe.arms:
         model = made[f"prm.{name}"].folder(recipe).path / "model"
-        of = ["problems.test", "samples.test", "steps.test"]
-        add(f"scores.{name}.test", {}, _score(name, model, context), of, [f"prm.{name}"])
+        for split in ("test", REPOSED) if recipe.repose and name in recipe.repose.arms else ("test",):
+            of = [f"problems.{split}", f"samples.{split}", f"steps.{split}"]
+            add(f"scores.{name}.{split}", {}, _score(name, model, context), of, [f"prm.{name}"])
     return list(made.values())
 
 
@@ -113,10 +126,28 @@ def _draw(rows: list[Problem], shard: int):
     return lambda i: rows[i * shard : (i + 1) * shard]
 
 
-def _sample(recipe: Recipe, context: Context):
+def _repose(recipe: Recipe):
+    """As many re-posed problems of each problem as it has samples: in turn those that the transform gives, or the problem itself
+    where it gives none. `meta` names the original and the answer's way back."""
+    transform, sampling = recipe.repose.transform, recipe.sampling
+
+    def make(i: int, rows: list[Problem]) -> list[Problem]:
+        made = []
+        for problem in rows:
+            given = transform.module.repose(problem, sampling.samples, sampling.seed, transform.config)
+            given = given or [transforms.Reposed(problem, problem.id, transforms.AnswerMap())]
+            for k in range(sampling.samples):
+                one = given[k % len(given)]
+                made.append(Problem(f"{problem.id}/reposed/{k}", one.problem.text, transforms.as_meta(one)))
+        return made
+
+    return make
+
+
+def _sample(recipe: Recipe, sampling: Sampling, context: Context):
     def make(i: int, rows: list[Problem]) -> list[Sample]:
-        samples = context.engine().sample(rows, recipe.sampling)
-        expected = [(p.id, k) for p in rows for k in range(recipe.sampling.samples)]
+        samples = context.engine().sample(rows, sampling)
+        expected = [(p.id, k) for p in rows for k in range(sampling.samples)]
         _same(f"engine {recipe.engine.name}", [(s.problem_id, s.index) for s in samples], expected)
         return samples
 
@@ -131,6 +162,15 @@ def _answer(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
     def make(i: int, samples: list[Sample]):
         pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
         return answers.read_answers(samples, recipe.answers, pool)
+
+    return make
+
+
+def _carry_back(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
+    def make(i: int, rows: list[Problem], samples: list[Sample]) -> list[Answer]:
+        pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
+        of, maps = zip(*(transforms.of_meta(problem.meta) for problem in rows)) if rows else ((), ())
+        return answers.read_reposed(samples, of, maps, recipe.answers, pool)
 
     return make
 
@@ -156,12 +196,10 @@ def _combine(name: str, arm: Arm):
     return make
 
 
-def _train(recipe: Recipe, folders: Sequence[store.Folder]):
+def _train(recipe: Recipe, training: train.Config, folders: Sequence[store.Folder]):
     def make(path: Path) -> None:
-        from prm.train import train
-
         if not (path / "model").exists():  # it appears whole; only the manifest was missing
-            train(labelled(folders), recipe.prm, recipe.train, path / "model", recipe.seed, progress)
+            train.train(labelled(folders), recipe.prm, training, path / "model", recipe.seed, progress)
 
     return make
 

@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,9 @@ class Folder:
         for stray in self.path.glob(".*.tmp"):
             stray.unlink()
 
-    def write(self, number: int, rows: Sequence, seconds: float) -> None:
-        write_file(self.shard(number), codec.encode(rows, self.row_type, {"seconds": seconds}))
+    def write(self, number: int, rows: Sequence, notes: Mapping[str, float]) -> None:
+        """notes: what the shard took, "seconds" and generated "tokens"."""
+        write_file(self.shard(number), codec.encode(rows, self.row_type, notes))
 
     def read(self, number: int) -> list:
         return codec.decode(self.shard(number), self.row_type)
@@ -88,14 +89,16 @@ class Folder:
         write_file(self.path / "manifest.json", json.dumps({**manifest, **facts}, indent=2).encode())
 
     def tally(self) -> dict[str, Any]:
-        """rows, reasons (reason -> rows rejected for it) and seconds of the shards that are there."""
-        rows, seconds, reasons = 0, 0.0, Counter()
+        """rows, reasons (reason -> rows rejected for it), seconds and generated tokens of the shards that are there."""
+        rows, seconds, tokens, reasons = 0, 0.0, 0, Counter()
         for shard in self.shards():
             rows += codec.count(shard)
-            seconds += codec.notes(shard)["seconds"]
+            notes = codec.notes(shard)
+            seconds += notes["seconds"]
+            tokens += notes["tokens"]
             if "reason" in codec.schema(self.row_type).names:
                 reasons.update(filter(None, codec.column(shard, "reason")))
-        return {"rows": rows, "reasons": dict(reasons.most_common()), "seconds": round(seconds, 3)}
+        return {"rows": rows, "reasons": dict(reasons.most_common()), "seconds": round(seconds, 3), "tokens": tokens}
 
 
 class Run:

@@ -52,7 +52,7 @@ def write(folder: Path, noise: dict[str, float], samples: int = 8) -> Path:
 def _stage(folder: Path, name: str, rows: list) -> str:
     stage = store.Folder(folder / name, name)
     stage.open()
-    stage.write(0, rows, 1.5)
+    stage.write(0, rows, {"seconds": 1.5, "tokens": 10})
     stage.finish({})
     return name
 

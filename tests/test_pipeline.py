@@ -143,7 +143,7 @@ def test_a_second_run_of_one_folder_is_refused(small):
             "row 11: no 'problem'; the row's keys are: id, question, gold",
         ),
         (lambda r: r["problems"]["test"].update(limit=500), "10 problems after skip 10 and every 1, fewer than 500"),
-        (lambda r: r["problems"]["test"].update(skip=0), "10 of its 10 problems are in train too, the first 'p0'"),
+        (lambda r: r["problems"]["test"].update(skip=0), "10 of its 10 problems are trained on too, the first 'p0'"),
         (lambda r: r.update(out=__file__), "is a file, not a folder"),
     ],
 )

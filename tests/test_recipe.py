@@ -60,7 +60,7 @@ def test_values_left_to_the_user(small, tmp_path):
         ("arms.ours.signals.fake=0", "r.yaml: arms.ours.signals.fake: the weight 0.0 is not positive"),
         ("arms.ours.reduce=max", "r.yaml: arms.ours.reduce: 'max' is not known"),
         ("arms={a/b: {signals: {fake: 1.0}}}", "r.yaml: arms.a/b: a name is letters"),
-        ("problems.valid={source: world}", "r.yaml: problems.valid: the splits are train and test"),
+        ("problems.valid={source: world}", "r.yaml: problems.valid: no arm learns from it"),
         ("problems.test.source=web", "r.yaml: problems.test.source: name where the problems come from: world, jsonl"),
         ("problems.test.meta=[gold]", "r.yaml: problems.test.meta: names the references' column 'gold'"),
         ("seed", "'seed': an override is key=value"),

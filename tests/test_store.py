@@ -21,21 +21,22 @@ ROWS = {
     ],
     "labels.x.test": [StepScores("a", 0, "x", "labels", (1 / 3,), (0.7,), ("x=0.3@1",))],
 }
+NOTES = {"seconds": 0.25, "tokens": 7}
 
 
 @pytest.mark.parametrize("stage", ROWS)
 def test_rows_come_back_equal(tmp_path, stage):
     folder = store.Folder(tmp_path, stage)
-    folder.write(0, ROWS[stage], 0.1)
-    folder.write(1, [], 0.1)
+    folder.write(0, ROWS[stage], NOTES)
+    folder.write(1, [], NOTES)
     assert folder.read(0) == ROWS[stage]
     assert list(folder.rows()) == ROWS[stage]
 
 
 def test_the_manifest_counts_and_means_complete(tmp_path):
     folder = store.Folder(tmp_path, "samples.test")
-    folder.write(0, ROWS["samples.test"], 0.25)
-    folder.write(1, ROWS["samples.test"], 0.25)
+    folder.write(0, ROWS["samples.test"], NOTES)
+    folder.write(1, ROWS["samples.test"], NOTES)
     assert folder.manifest() is None
     folder.finish({"config": {"x": 1}})
     assert folder.manifest() == {
@@ -44,6 +45,7 @@ def test_the_manifest_counts_and_means_complete(tmp_path):
         "rows": 4,
         "reasons": {"empty": 2},
         "seconds": 0.5,
+        "tokens": 14,
         "config": {"x": 1},
     }
 

@@ -14,12 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 from prm.answers.canonical import canonical, needs_algebra
 from prm.answers.extract import extract
 from prm.answers.numeric import differ
 from prm.answers.workers import Comparer
 from prm.records import Answer, Sample
+
+if TYPE_CHECKING:
+    from prm.transforms import AnswerMap
 
 STYLES = ("math", "last_number", "last_line")
 
@@ -61,16 +65,33 @@ def read_answers(samples: Sequence[Sample], config: Config, pool: Comparer | Non
         with open_pool(config) as own:
             return read_answers(samples, config, own)
     texts = ["" if s.reason else extract(s.text, config.style) for s in samples]
+    return _clustered(samples, texts, [s.problem_id for s in samples], config, pool)
+
+
+def read_reposed(
+    samples: Sequence[Sample], of: Sequence[str], maps: Sequence[AnswerMap], config: Config, pool: Comparer
+) -> list[Answer]:
+    """The answers of samples of re-posed problems, carried back: `of` names each sample's original problem, within which the
+    mapped answers are clustered. An answer that its map does not take is none."""
+    texts = ["" if s.reason else extract(s.text, config.style) for s in samples]
+    carried = [(text and one.apply(text)) or "" for text, one in zip(texts, maps, strict=True)]
+    return _clustered(samples, carried, of, config, pool)
+
+
+def _clustered(
+    samples: Sequence[Sample], texts: Sequence[str], of: Sequence[str], config: Config, pool: Comparer
+) -> list[Answer]:
+    """One Answer a sample; texts are compared within the problems that `of` names."""
     forms = [canonical(text) for text in texts]
     by_problem: dict[str, list[int]] = {}
-    for row, sample in enumerate(samples):
-        by_problem.setdefault(sample.problem_id, []).append(row)
+    for row, problem_id in enumerate(of):
+        by_problem.setdefault(problem_id, []).append(row)
     distinct = {p: list(dict.fromkeys(forms[r] for r in rows if forms[r])) for p, rows in by_problem.items()}
     equal = _compare(distinct.values(), pool) if config.style == "math" else frozenset()
     clusters = {problem: _cluster(found, equal) for problem, found in distinct.items()}
     answers = []
-    for sample, text, form in zip(samples, texts, forms):
-        cluster = clusters[sample.problem_id].get(form, -1)
+    for sample, problem_id, text, form in zip(samples, of, texts, forms, strict=True):
+        cluster = clusters[problem_id].get(form, -1)
         reason = "" if cluster >= 0 else sample.reason or "no_answer"
         answers.append(Answer(sample.problem_id, sample.index, text if form else "", cluster, reason))
     return answers

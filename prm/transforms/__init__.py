@@ -14,6 +14,7 @@ fewer. Votes over re-posed problems are counted after the maps: `reposed.map.app
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -60,6 +61,16 @@ class Reposed:
     problem: Problem
     of: str
     map: AnswerMap
+
+
+def as_meta(reposed: Reposed) -> dict[str, str]:
+    """What a re-posed problem's row keeps beside its text; `of_meta` reads it."""
+    return {"of": reposed.of, "map": reposed.map.name, "parameter": reposed.map.parameter}
+
+
+def of_meta(meta: Mapping[str, str]) -> tuple[str, AnswerMap]:
+    """(the original's id, the answer's way back to it)."""
+    return meta["of"], AnswerMap(meta["map"], meta["parameter"])
 
 
 def _negate_mod10(answer: str, parameter: str) -> str | None:

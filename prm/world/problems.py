@@ -29,9 +29,7 @@ def programs(
     n: int, seed: int, shortest: int = 3, longest: int = 5, world: int = 0, seen: bool = False
 ) -> dict[str, Program]:
     """problem id -> program. Gold: for `prm.references` alone."""
-    return {
-        f"world-{seed}-{i}": program for i, program, _ in _programs(n, seed, shortest, longest, world, seen)
-    }
+    return {f"world-{seed}-{i}": program for i, program, _ in _programs(n, seed, shortest, longest, world, seen)}
 
 
 def _programs(

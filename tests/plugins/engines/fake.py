@@ -24,7 +24,7 @@ class _Fake:
     def __init__(self, config: Config):
         self.config = config
 
-    def sample(self, problems, sampling):
+    def sample(self, problems, sampling, prefixes=None):
         return [sample for problem in problems for sample in self._draw(problem, sampling)]
 
     def _draw(self, problem, sampling):
