@@ -2,7 +2,8 @@
 
 Signals with one independence key are one witness (ten signals that all look at one vote are not ten votes), so
 evidence is averaged within a key and added across keys. For a step, with trust t_s (the recipe's), confidence c_s and
-value v_s of each signal s that speaks:
+value v_s of each signal s that speaks (where reliability is "estimated", the last two lines are `prm.evidence`'s, with
+w_k clip(logit(v_k), -L, L) as what key k says, and its weight in the place of 1 - prod_k):
 
     within key k    w_k = sum_s (t_s c_s)^2 / sum_s t_s c_s          copies of a signal change neither w_k ...
                     v_k = sum_s t_s c_s v_s / sum_s t_s c_s          ... nor v_k
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from prm.errors import PrmError
+from prm.evidence import Fit, certainty
 from prm.records import StepScores
 
 Label = tuple[float | None, float, str]  # value, weight, provenance
@@ -31,13 +33,15 @@ MOST = 700.0  # log-odds beyond which exp overflows; only a trust in the hundred
 
 @dataclass(frozen=True)
 class Config:
-    """steps: "all", or "last" (only the final step has a label: an outcome model's data). after_error: what becomes of
+    """reliability: "trust" (the recipe's), or "estimated" (each key's, from the train split, without gold: prm/evidence.py).
+    steps: "all", or "last" (only the final step has a label: an outcome model's data). after_error: what becomes of
     a step once an earlier one is wrong: "own" (judged by its own evidence), "wrong" (cannot be right any more: running
     minimum), "drop" (says nothing: its weight is multiplied by the earlier labels, the chance that none was wrong).
     gate: 0 ignores disagreement between keys, 1 lets full disagreement take all weight. cap: the largest weight. clip:
     L, the largest log-odds one key may bring. min_weight: lighter labels are dropped (and counted).
     """
 
+    reliability: str = "trust"
     steps: str = "all"
     after_error: str = "own"
     gate: float = 0.0
@@ -46,6 +50,8 @@ class Config:
     min_weight: float = 0.0
 
     def __post_init__(self):
+        if self.reliability not in ("trust", "estimated"):
+            raise ValueError(f"reliability: {self.reliability!r} is neither trust nor estimated; choose one")
         if self.steps not in ("all", "last"):
             raise ValueError(f"steps: {self.steps!r} is neither all nor last; choose one")
         if self.after_error not in AFTER_ERROR:
@@ -58,14 +64,16 @@ class Config:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive; choose a number above 0")
 
 
-def combine(signals: Mapping[str, StepScores], trust: Mapping[str, float], config: Config, name: str) -> StepScores:
+def combine(
+    signals: Mapping[str, StepScores], trust: Mapping[str, float], config: Config, name: str, fit: Fit | None = None
+) -> StepScores:
     """The labels of one sample. signals: what each says of it, same sample and steps; trust: >= 0 by signal name;
-    name: the label set's.
+    name: the label set's; fit: the keys' reliabilities, None where trust is to do.
 
     Raises PrmError when signals are missing, trust is negative or the signals are not of one sample.
     """
     first = _checked(signals, trust)
-    rows = [_step({s: (row, trust[s]) for s, row in signals.items()}, i, config) for i in range(len(first.values))]
+    rows = [_step(signals, trust, i, config, fit) for i in range(len(first.values))]
     rows = AFTER_ERROR[config.after_error](rows)
     if config.steps == "last":
         rows = [(None, 0.0, "")] * (len(rows) - 1) + rows[-1:]
@@ -88,6 +96,12 @@ def counts(rows: Iterable[StepScores]) -> dict[str, int]:
     return dict(found)
 
 
+def testimony(signals: Mapping[str, StepScores], trust: Mapping[str, float], i: int, clip: float) -> dict[str, float]:
+    """What each key says of step i, in log-odds scaled by its strength: w_k clip(logit(v_k), -clip, clip). Silent keys are
+    left out."""
+    return {key: _scaled(v, w, clip) for key, (v, w) in _pooled(signals, trust, i).items()}
+
+
 def _checked(signals: Mapping[str, StepScores], trust: Mapping[str, float]) -> StepScores:
     if not signals:
         raise PrmError("labels: no signal to make labels from; name at least one under signals")
@@ -102,22 +116,37 @@ def _checked(signals: Mapping[str, StepScores], trust: Mapping[str, float]) -> S
     return first
 
 
-def _step(signals: Mapping[str, tuple[StepScores, float]], i: int, config: Config) -> Label:
+def _step(
+    signals: Mapping[str, StepScores], trust: Mapping[str, float], i: int, config: Config, fit: Fit | None
+) -> Label:
+    pooled = _pooled(signals, trust, i)
+    if not pooled:
+        return None, 0.0, ""
+    said = {key: _scaled(v, w, config.clip) for key, (v, w) in pooled.items()}
+    if fit is None:
+        odds, weight = sum(said.values()), 1 - math.prod(1 - min(w, 1.0) for _, w in pooled.values())
+    else:
+        odds, sd = fit.odds(said, config.clip)
+        weight = certainty(odds, sd)
+    spread = max(v for v, _ in pooled.values()) - min(v for v, _ in pooled.values())
+    weight = min(config.cap, weight) * (1 - config.gate * spread)
+    strengths = ((name, row.values[i], trust[name] * row.weights[i]) for name, row in signals.items())
+    who = " ".join(f"{name}={value:.3g}@{s:.3g}" for name, value, s in strengths if value is not None and s > 0)
+    return 1 / (1 + math.exp(-max(-MOST, min(MOST, odds)))), weight, who
+
+
+def _pooled(signals: Mapping[str, StepScores], trust: Mapping[str, float], i: int) -> dict[str, tuple[float, float]]:
+    """(v_k, w_k) of each key that speaks of step i."""
     witnesses = defaultdict(list)
-    said = []
-    for name, (row, trust) in signals.items():
-        strength = trust * row.weights[i]
+    for name, row in signals.items():
+        strength = trust[name] * row.weights[i]
         if row.values[i] is not None and strength > 0:
             witnesses[row.key].append((row.values[i], strength))
-            said.append(f"{name}={row.values[i]:.3g}@{strength:.3g}")
-    if not witnesses:
-        return None, 0.0, ""
-    pooled = [_witness(pairs) for pairs in witnesses.values()]
-    odds = sum(w * max(-config.clip, min(config.clip, _logit(v))) for v, w in pooled)
-    doubt = math.prod(1 - min(w, 1.0) for _, w in pooled)
-    spread = max(v for v, _ in pooled) - min(v for v, _ in pooled)
-    weight = min(config.cap, 1 - doubt) * (1 - config.gate * spread)
-    return 1 / (1 + math.exp(-max(-MOST, min(MOST, odds)))), weight, " ".join(said)
+    return {key: _witness(pairs) for key, pairs in witnesses.items()}
+
+
+def _scaled(value: float, strength: float, clip: float) -> float:
+    return strength * max(-clip, min(clip, _logit(value)))
 
 
 def _witness(pairs: list[tuple[float, float]]) -> tuple[float, float]:
