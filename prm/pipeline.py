@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from prm import config, labels, model, plugins, problems, store
+from prm import config, model, plugins, problems, store
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
@@ -84,11 +84,8 @@ def _execute(stage: Stage, recipe: Recipe, context: Context) -> None:
         else:
             _shards(stage, recipe, folder, context)
         parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
-        counts = (
-            {"labels": labels.counts(folder.rows())} if stage.kind == "labels" else {}
-        )  # what was dropped, by class
         folder.finish(
-            {"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **counts},
+            {"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **stage.tell(folder)},
             time.monotonic() - began if stage.kind == "prm" else None,
         )
     say(summary(folder))

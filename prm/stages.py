@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prm import answers, config, labels, models, store, train, transforms
+from prm import answers, config, evidence, labels, models, store, train, transforms, witnesses
 from prm.engines import Sampling
 from prm.plugins import Plugin
 from prm.progress import progress
@@ -44,7 +44,9 @@ FILES = (
 class Stage:
     """facts: the config that its rows depend on. inputs: stages whose shard i it reads; after: others that it depends on.
 
-    make(i, *rows of shard i of each input) gives the rows of shard i; for a prm stage, make(folder) writes the model.
+    report(all its rows) gives what its manifest tells of them, with "warnings" where there are some.
+    make(i, *rows of shard i of each input) gives the rows of shard i; for a prm stage, make(folder) writes the model. tell(folder):
+    what else its manifest says, once all shards are there.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Stage:
     inputs: tuple[Stage, ...] = ()
     after: tuple[Stage, ...] = ()
     shards: int = 0
+    report: Callable | None = None
+    tell: Callable[[store.Folder], dict[str, Any]] = lambda folder: {}
 
     @property
     def kind(self) -> str:
@@ -75,11 +79,17 @@ def plan(
     sizes |= {REPOSED: sizes["test"]} if recipe.repose else {}  # shard i holds what shard i of test was re-posed as
 
     def add(
-        name: str, facts: Mapping[str, Any], make: Callable, inputs: Sequence[str] = (), after: Sequence[str] = ()
+        name: str,
+        facts: Mapping[str, Any],
+        make: Callable,
+        inputs: Sequence[str] = (),
+        after: Sequence[str] = (),
+        **more,
     ) -> None:
         split = name.split(".")[-1]
         shards = math.ceil(sizes.get(split, 0) / recipe.shard)
-        made[name] = Stage(name, facts, make, tuple(made[n] for n in inputs), tuple(made[n] for n in after), shards)
+        parents = [tuple(made[n] for n in names) for names in (inputs, after)]
+        made[name] = Stage(name, facts, make, *parents, shards, **more)
 
     for split, rows in drawn.items():
         add(
@@ -108,7 +118,12 @@ def plan(
     for name, arm in recipe.arms.items():
         for split in recipe.labelled_splits(name):
             facts = {"labels": config.plain(arm.labels), "trust": dict(arm.signals)}
-            add(f"labels.{name}.{split}", facts, _combine(name, arm), [f"signal.{s}.{split}" for s in arm.signals])
+            learnt = [f"signal.{s}.{arm.problems}" for s in arm.signals if arm.labels.reliability == "estimated"]
+            fitted = _fitted(name, arm, [made[n].folder(recipe) for n in learnt], context)
+            of = [f"signal.{s}.{split}" for s in arm.signals]
+            tell = _witnesses(arm, [made[n].folder(recipe) for n in of], fitted)
+            others = [n for n in learnt if n not in of]
+            add(f"labels.{name}.{split}", facts, _combine(name, arm, fitted), of, others, tell=tell)
     for name in recipe.arms:
         split, training = recipe.arms[name].problems, recipe.training(name)
         of = [f"problems.{split}", f"samples.{split}", f"steps.{split}", f"labels.{name}.{split}"]
@@ -189,11 +204,38 @@ def _signal(name: str, plugin: Plugin, context: Context):
     return make
 
 
-def _combine(name: str, arm: Arm):
+Fitted = Callable[[], tuple[evidence.Fit | None, str]]  # None and why where the recipe's trust must do
+
+
+def _fitted(name: str, arm: Arm, learnt: Sequence[store.Folder], context: Context) -> Fitted:
+    """The reliabilities of the arm's keys, estimated once a run on the signals `learnt` of the split it learns from."""
+    if arm.labels.reliability == "trust":
+        return lambda: (None, "")
+    folders = dict(zip(arm.signals, learnt))
+    return lambda: context.cached(("fit", name), lambda: witnesses.fitted(folders, arm.signals, arm.labels))
+
+
+def _combine(name: str, arm: Arm, fitted: Fitted):
     def make(i: int, *by_signal: list[StepScores]) -> list[StepScores]:
-        return [labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name) for rows in zip(*by_signal)]
+        fit, _ = fitted()
+        return [
+            labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name, fit) for rows in zip(*by_signal)
+        ]
 
     return make
+
+
+def _witnesses(arm: Arm, signals: Sequence[store.Folder], fitted: Fitted):
+    """What was dropped, by class, and who said what."""
+
+    def tell(folder: store.Folder) -> dict[str, Any]:
+        said = dict(zip(arm.signals, signals))
+        return {
+            "labels": labels.counts(folder.rows()),
+            "witnesses": witnesses.report(said, folder, arm.signals, arm.labels, *fitted()),
+        }
+
+    return tell
 
 
 def _train(recipe: Recipe, training: train.Config, folders: Sequence[store.Folder]):
