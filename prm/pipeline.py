@@ -112,6 +112,7 @@ def summary(folder: store.Folder) -> str:
         + (f"; rejected: {reasons}" if reasons else "")
         + (f"; steps: {steps}" if steps else "")
         + ("" if found else f"  (not complete: {len(folder.shards())} shards)")
+        + "".join(f"\n  ! {warning}" for warning in facts.get("report", {}).get("warnings", ()))
     )
 
 

@@ -44,7 +44,6 @@ FILES = (
 class Stage:
     """facts: the config that its rows depend on. inputs: stages whose shard i it reads; after: others that it depends on.
 
-    report(all its rows) gives what its manifest tells of them, with "warnings" where there are some.
     make(i, *rows of shard i of each input) gives the rows of shard i; for a prm stage, make(folder) writes the model. tell(folder):
     what else its manifest says, once all shards are there.
     """
@@ -55,7 +54,6 @@ class Stage:
     inputs: tuple[Stage, ...] = ()
     after: tuple[Stage, ...] = ()
     shards: int = 0
-    report: Callable | None = None
     tell: Callable[[store.Folder], dict[str, Any]] = lambda folder: {}
 
     @property
@@ -114,7 +112,8 @@ def plan(
     for name, plugin in recipe.signals.items():
         for split in (s for s in drawn if name in recipe.signals_of(s)):
             group = [f"{kind}.{split}" for kind in ("problems", "samples", "steps", "answers")]
-            add(f"signal.{name}.{split}", _signal_facts(recipe, plugin), _signal(name, plugin, context), group)
+            make, tell = _signal(name, plugin, context), _report(plugin)
+            add(f"signal.{name}.{split}", _signal_facts(recipe, plugin), make, group, tell=tell)
     for name, arm in recipe.arms.items():
         for split in recipe.labelled_splits(name):
             facts = {"labels": config.plain(arm.labels), "trust": dict(arm.signals)}
@@ -202,6 +201,12 @@ def _signal(name: str, plugin: Plugin, context: Context):
         return [replace(s, source=name) for s in scores]  # the recipe's name: one file may serve two configs
 
     return make
+
+
+def _report(plugin: Plugin):
+    """What a signal itself reports of its rows (costs, warnings), if it does."""
+    report = getattr(plugin.module, "report", None)
+    return lambda folder: {"report": report(folder.rows())} if report else {}
 
 
 Fitted = Callable[[], tuple[evidence.Fit | None, str]]  # None and why where the recipe's trust must do

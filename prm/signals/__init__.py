@@ -2,6 +2,7 @@
 
 KEY     the independence key: two signals with one key are one witness
 label(groups: Sequence[Group], config, context) -> list[StepScores]     one a sample, in the groups' order
+report(rows) -> dict    optional: what the manifest tells of a split's rows, such as costs and "warnings"
 TEXT_ONLY = True    where texts are all it reads: `prm label` takes it, and `context` may be None
 """
 

@@ -1,58 +1,103 @@
 """Re-asking by another route: is a step's result what the policy itself says when the same quantity is asked differently?
 
-For each fact q = (operator, left, right) that a step asserts, every route r to q (prm/world/routes.py) is put to the policy as a new problem and
-answered `samples` times. Routes are witnesses that err independently, each right with chance p and otherwise uniform over the other nine digits
-(naive Bayes). With s_r(d) the share of route r's answers that map to digit d, and p = max_d mean_r s_r(d) within [.2, .95],
+For each fact q = (operator, left, right) that a step asserts, routes to q (prm/world/routes.py) are put to the policy as new problems, one after
+another until its answers settle the digit (prm/signals/_routes.py has the model). With P_q(d) the belief in digit d,
 
-    P_q(d) = softmax_d( log(9 p / (1 - p)) sum_r s_r(d) ),   value(step) = min over its facts of P_q(asserted digit),
-
-and the weight is P_q's largest minus its second largest.
+    value(step) = min over its facts of P_q(asserted digit),    weight = the largest P_q minus the second largest
 
 The vote over the original question plays no part, so a misconception that all samples share is still outvoted by routes that don't meet it: an
 independence key of its own. The answer's line is right where it repeats the last result (weight 1). Steps that assert nothing checkable
-abstain; so does a fact that fewer than `fewest` routes answered (two are too few).
-Only problems of the small world can be re-posed yet.
+abstain; so does a fact that fewer than `fewest` routes answered, or whose routes do not agree (`agree`).
+
+Provenance says of each fact how many routes were heard, how many answers met the computation in doubt and what it cost; `report` adds it up and
+warns where routes are none. Only problems of the small world can be re-posed by these routes; for free text see `rederive`.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from prm.progress import progress
 from prm.records import Group, Problem, Sample, StepScores
-from prm.world import routes as world_routes
+from prm.signals._routes import Inquiry, inquire
 from prm.world.facts import Fact
-from prm.world.story import read_answer, read_equations, tell
+from prm.world.routes import containing_routes, routes
+from prm.world.story import read_answer, read_equations
 
 KEY = "reask"
-VERSION = 2
-CHUNK = 128  # routes asked at a time, so that the bar moves
+VERSION = 3
+MANY = 0.05  # of all answers: more that meet the computation in doubt are worth a warning
+_TOLD = re.compile(r"(\d[-+*]\d)=\d: (\d+) routes of (\d+) answers, (\d+) met it, (\d+) tokens")
+_Verdict = tuple[float | None, float]
 
 
 @dataclass(frozen=True)
 class Config:
-    """samples: answers a route. fewest: a fact that fewer routes answered is left unjudged. max_tokens: of one answer."""
+    """first, most: answers asked for before stopping early, and at most. certain: the belief that stops it. agree: a fact whose
+    likeliest digit is believed less is left unjudged. fewest: so is one with fewer routes heard. max_tokens: of one answer.
 
-    samples: int = 4
+    For controls: only so many `routes` a fact; the share `suspect` of facts is asked by routes that contain the computation in doubt;
+    without `guard` answers that meet it count as witnesses.
+    """
+
+    first: int = 3
+    most: int = 24
+    certain: float = 0.999
+    agree: float = 0.9
     fewest: int = 3
     max_tokens: int = 96
+    routes: int | None = None
+    suspect: float = 0.0
+    guard: bool = True
 
     def __post_init__(self):
-        if self.samples < 1:
-            raise ValueError(f"samples: {self.samples} is not positive; 4 to 16 are usual")
+        if not 1 <= self.first <= self.most:
+            raise ValueError(f"first: {self.first} must be at least 1 and at most `most` ({self.most})")
+        for name in ("certain", "agree", "suspect"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is outside [0, 1]")
 
 
 def label(groups: Sequence[Group], config: Config, context) -> list[StepScores]:
     """One StepScores a sample. Each fact is asked once a run, whichever shard meets it first: its answers depend on its name alone."""
-    beliefs: dict[Fact, dict[int, float]] = context.cached("reask", dict)
+    known: dict[Fact, Inquiry] = context.cached(("reask", config), dict)
     texts = [(sample, steps.cut(sample.text)) for group in groups for sample, steps in zip(group.samples, group.steps)]
-    new = {fact for _, steps in texts for step in steps for fact, _ in _claims(step)} - beliefs.keys()
-    beliefs.update(_ask(sorted(new), config, context))
-    return [_score(sample, steps, beliefs) for sample, steps in texts]
+    new = {fact for _, steps in texts for step in steps for fact, _ in _claims(step)} - known.keys()
+    known.update(_ask(sorted(new), config, context))
+    judged = {fact: _Judged(one, config) for fact, one in known.items()}
+    return [_score(sample, steps, judged) for sample, steps in texts]
+
+
+def report(rows: Iterable[StepScores]) -> dict:
+    """facts: how many were asked; answers, tokens: spent on them; met: share of answers that met the computation in doubt; tokens_apart: what
+    it would cost were nothing shared between problems; warnings."""
+    facts: dict[str, tuple[int, ...]] = {}
+    apart: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for told in row.provenance:
+            for fact, *numbers in _TOLD.findall(told):
+                facts[fact] = tuple(map(int, numbers))
+                apart[row.problem_id, fact] = int(numbers[-1])
+    answers = sum(asked for _, asked, _, _ in facts.values())
+    met = sum(met for *_, met, _ in facts.values()) / answers if answers else 0.0
+    warnings = []
+    if met > MANY:
+        warnings.append(
+            f"{met:.0%} of the re-asked answers contain the computation in doubt: these routes are no other witness; use routes without it"
+        )
+    if facts and max(heard for heard, *_ in facts.values()) < 3:
+        warnings.append("no fact was heard by three routes: too few to outvote one that errs; add routes")
+    tokens = sum(tokens for *_, tokens in facts.values())
+    return {
+        "facts": len(facts),
+        "answers": answers,
+        "tokens": tokens,
+        "met": met,
+        "tokens_apart": sum(apart.values()),
+        "warnings": warnings,
+    }
 
 
 def _claims(step: str) -> list[tuple[Fact, int]]:
@@ -60,61 +105,57 @@ def _claims(step: str) -> list[tuple[Fact, int]]:
     return [((op, left, right), result) for left, op, right, result in read_equations(step)]
 
 
-def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, dict[int, float]]:
-    """fact -> digit -> P_q(digit); empty where too few routes gave an answer that could be read."""
-    asked = {fact: world_routes.routes(fact) for fact in facts}
-    asked = {fact: routes if len(routes) >= config.fewest else [] for fact, routes in asked.items()}
-    problems, mapped = [], {}
-    for fact, routes in asked.items():
-        for i, route in enumerate(routes):
-            name = f"reask/{''.join(map(str, fact))}/{i}"
-            problems.append(Problem(name, tell(route.program, random.Random(name))))
-            mapped[name] = (fact, route)
-    if not problems:
-        return {fact: {} for fact in facts}
-    sampling = replace(context.recipe.sampling, samples=config.samples, max_tokens=config.max_tokens)
-    shares: dict[str, Counter] = {name: Counter() for name in mapped}
-    chunks = [problems[at : at + CHUNK] for at in range(0, len(problems), CHUNK)]
-    for chunk in progress(chunks, what=f"re-asking {len(facts)} facts by {len(problems)} routes"):
-        for sample in context.engine().sample(chunk, sampling):
-            if (digit := _answer(sample)) is not None:
-                shares[sample.problem_id][mapped[sample.problem_id][1].answer_map(digit)] += 1
-    return {fact: _pool([c for name, c in shares.items() if mapped[name][0] == fact], config.fewest) for fact in facts}
+def _ask(facts: list[Fact], config: Config, context) -> dict[Fact, Inquiry]:
+    sampling = replace(context.recipe.sampling, samples=1, max_tokens=config.max_tokens)
+
+    def sample(problems: list[Problem]) -> list[Sample]:
+        return context.engine().sample(problems, sampling)
+
+    asked = {fact: _routes(fact, config) for fact in facts}
+    return inquire(asked, sample, config.first, config.most, config.certain, config.guard)
 
 
-def _answer(sample: Sample) -> int | None:
-    return None if sample.reason else read_answer(sample.text.rsplit("\n", 1)[-1])
+def _routes(fact: Fact, config: Config):
+    """A fact's routes in an order of its own, so that the first few are of every kind."""
+    rng = random.Random(f"routes/{fact}")
+    suspect = rng.random() < config.suspect
+    made = containing_routes(fact) if suspect else routes(fact)
+    return rng.sample(made, len(made))[: config.routes]
 
 
-def _pool(counts: list[Counter], fewest: int) -> dict[int, float]:
-    """P_q from each route's count of answers by digit."""
-    heard = [c for c in counts if c]
-    if len(heard) < max(1, fewest):
-        return {}
-    votes = [sum(c[d] / c.total() for c in heard) for d in range(10)]
-    p = min(0.95, max(0.2, max(votes) / len(heard)))
-    odds = [math.exp(math.log(9 * p / (1 - p)) * (v - max(votes))) for v in votes]
-    return {d: o / sum(odds) for d, o in enumerate(odds)}
+class _Judged:
+    """A fact's belief, or none; and how it came about, in words."""
+
+    def __init__(self, one: Inquiry, config: Config):
+        belief, heard = one.belief(), len(one.answers)
+        settled = heard >= max(1, min(config.fewest, config.routes or config.fewest)) and max(belief) >= config.agree
+        self.belief = belief if settled else None
+        operator, left, right = one.fact
+        self.name = f"{left}{operator}{right}"
+        self.told = f"{heard} routes of {one.asked} answers, {one.met} met it, {one.tokens} tokens"
+
+    def verdict(self, digit: int) -> _Verdict:
+        if self.belief is None:
+            return None, 0.0
+        first, second = sorted(self.belief, reverse=True)[:2]
+        return self.belief[digit], first - second
+
+    def words(self, digit: int) -> str:
+        return f"{self.name}={digit}: {self.told}"
 
 
-def _score(sample: Sample, steps: list[str], beliefs: dict[Fact, dict[int, float]]) -> StepScores:
-    judged, last = [], None
+def _score(sample: Sample, steps: list[str], judged: dict[Fact, _Judged]) -> StepScores:
+    verdicts, told, last = [], [], None
     for step in steps:
         claims, answer = _claims(step), read_answer(step)
         last = claims[-1][1] if claims else last
         copied = [(float(answer == last), 1.0)] if answer is not None and last is not None else []
-        judged.append(_worst([_share(beliefs[fact], digit) for fact, digit in claims] + copied))
-    values, weights = zip(*judged) if judged else ((), ())
-    return StepScores(sample.problem_id, sample.index, "reask", KEY, values, weights)
+        verdicts.append(_worst([judged[fact].verdict(digit) for fact, digit in claims] + copied))
+        told.append("; ".join(judged[fact].words(digit) for fact, digit in claims))
+    values, weights = zip(*verdicts) if verdicts else ((), ())
+    return StepScores(sample.problem_id, sample.index, "reask", KEY, values, weights, tuple(told))
 
 
-def _worst(verdicts: list[tuple[float | None, float]]) -> tuple[float | None, float]:
+def _worst(verdicts: list[_Verdict]) -> _Verdict:
     """(value, weight) of a step from those of what it asserts; it abstains with the first that does."""
     return min(verdicts, key=lambda v: (v[0] is not None, v), default=(None, 0.0))
-
-
-def _share(belief: dict[int, float], digit: int) -> tuple[float | None, float]:
-    if not belief:
-        return None, 0.0
-    first, second = sorted(belief.values(), reverse=True)[:2]
-    return belief[digit], first - second

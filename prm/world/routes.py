@@ -31,6 +31,12 @@ def routes(fact: Fact) -> list[Route]:
     return [route for route in made if _askable(route.program) and _first_fact(route.program) != fact]
 
 
+def containing_routes(fact: Fact) -> list[Route]:
+    """A control: chains that begin with the very fact in doubt and then go nowhere and back."""
+    operator, left, right = fact
+    return [_chain(left, (operator, right), ("+", k), ("-", k)) for k in range(1, 10)]
+
+
 def _askable(program: Program) -> bool:
     return all(right in RIGHT_OPERANDS[operator] for operator, right in program.operations)
 
