@@ -55,7 +55,9 @@ Problem:
 {question} Check every computation and every claim of both. Neither length, style nor order matters.
 Write your reasoning briefly, then end with one line: Verdict: A or Verdict: B"""
 
-_VERDICT = re.compile(r"verdict\W{0,6}(?:(?:is|solution|step|continuation)\W{1,3}){0,2}([AB])\b", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"verdict\W{0,6}(?:(?:is|solution|step)\W{1,3}){0,3}(?-i:([AB]))\W*$", re.IGNORECASE | re.MULTILINE
+)
 
 
 def rederive(route: str, problem: str, facts: Sequence[str], target: str, operands: Sequence[str]) -> str:
@@ -76,9 +78,9 @@ def compare(problem: str, begun: str, a: str, b: str) -> str:
 
 
 def verdict(text: str) -> str:
-    """ "A" or "B" from the last line that gives a verdict; "" for a malformed one."""
+    """ "A" or "B" from the last line that ends in a verdict; "" where none does."""
     found = _VERDICT.findall(text)
-    return found[-1].upper() if found else ""
+    return found[-1] if found else ""
 
 
 def _filled(template: str, texts: dict[str, str]) -> str:
