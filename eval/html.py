@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from eval import charts
+from eval import charts, who
 
 WRONG = {"slip": "slip", "misconception": "misconception", "carried": "after an error", "wrong": "wrong"}
 SHOWN = 10  # stages with a line of their own
@@ -25,6 +25,7 @@ def page(summary: Mapping, examples: Sequence[Mapping]) -> str:
         _table(summary["rows"]),
         _curve(summary["curve"]),
         _quality(summary),
+        who.section(summary["witnesses"]),
         _examples(examples),
         _rejected(summary["rejected"]),
         _stages(summary["stages"]),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import choices, label_quality, metrics, published
+from eval import choices, label_quality, metrics, published, who
 from prm import recipe as recipes
 from prm import references
 from prm.errors import PrmError
@@ -90,6 +90,7 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
                 held.judged, held.scores.get("prm"), recipe.arms["prm"].reduce if "prm" in recipe.arms else "min"
             ),
             "quality": quality,
+            "witnesses": who.reports(run, recipe),
             "rejected": {
                 f"{stage['name']}: {why}": count for stage in stages for why, count in stage.pop("reasons").items()
             },
@@ -220,7 +221,7 @@ def _quality(run: Run, recipe: recipes.Recipe, gold: Mapping[str, references.Ref
     for title, stage in _sources(run, recipe):
         split = stage.rsplit(".", 1)[1]
         if split not in truths:
-            truths[split] = _truth(run, split, gold if split == "test" else references.load(recipe, split))
+            truths[split] = truth_of(run, split, gold if split == "test" else references.load(recipe, split))
         found[title] = {**label_quality.quality(run.rows(stage), truths[split]), "split": split}
     return found
 
@@ -236,7 +237,7 @@ def _sources(run: Run, recipe: recipes.Recipe) -> Iterable[tuple[str, str]]:
             yield title, stage
 
 
-def _truth(run: Run, split: str, gold: Mapping[str, references.Reference]) -> dict[tuple[str, int], list[str]]:
+def truth_of(run: Run, split: str, gold: Mapping[str, references.Reference]) -> dict[tuple[str, int], list[str]]:
     return {
         (group.problem.id, sample.index): gold[group.problem.id].kinds(steps.cut(sample.text))
         for group in run.groups(split)

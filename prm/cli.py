@@ -15,6 +15,7 @@ examples:
   prm run recipes/demo.yaml                          the whole flow on the small world; give it again after a stop, it goes on
   prm run recipes/demo.yaml train.epochs=2 seed=1    with other values; what they do not change is not made again
   prm show runs/demo                                 what the run made: rows, rows rejected and why, seconds
+  prm show runs/demo --who                           what the labels rest on: each key's coverage, reliability, agreement
   prm show runs/demo --problem world-2-0             one problem: each step with each signal's value, label and score
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
   prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
@@ -70,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
         "show",
         _show,
         "what a run made",
-        "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0",
+        "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0\n"
+        "prm show runs/demo labels.prm.train --who",
     )
     show.add_argument("run", metavar="RUN", help="a run's folder")
     show.add_argument(
@@ -83,6 +85,13 @@ def parser() -> argparse.ArgumentParser:
         "--problem",
         metavar="ID",
         help="all that is known of one problem, its steps with each signal's value, label and score",
+    )
+
+    show.add_argument(
+        "--who",
+        action="store_true",
+        help="who said what: for STAGE, or every stage of labels, each independence key's coverage, reliability (estimated without "
+        "gold where the recipe says so), agreement with the others, and what to beware of",
     )
 
     label = _verb(
@@ -187,7 +196,9 @@ def _show(given: argparse.Namespace) -> None:
     from prm import show, store
 
     run = store.Run(given.run)
-    if given.stage:
+    if given.who:
+        lines = show.who(run, given.stage)
+    elif given.stage:
         lines = show.rows(run, given.stage, given.problem)
     else:
         lines = show.problem(run, given.problem) if given.problem else show.stages(run)

@@ -1,4 +1,4 @@
-"""What a run holds, as text: its stages, the rows of a stage, or all that is known of one problem."""
+"""What a run holds, as text: its stages, the rows of a stage, who said what of the labels, or all that is known of one problem."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 
-from prm import config
+from prm import config, witnesses
 from prm.errors import PrmError
 from prm.pipeline import summary
 from prm.records import Group, StepScores
@@ -18,6 +18,17 @@ def stages(run: Run) -> Iterator[str]:
     for stage in run.stages():
         folder = run.folder(stage)
         yield summary(folder) if folder.path.exists() else f"{stage:<28} not begun"
+
+
+def who(run: Run, stage: str | None) -> Iterator[str]:
+    """What each independence key said, for one label stage or all."""
+    for name in [stage] if stage else run.stages("labels."):
+        manifest = run.folder(name).manifest()
+        if "witnesses" not in (manifest or {}):
+            state = "is not complete" if manifest is None else "tells of no witnesses"
+            raise PrmError(f"{name}: {state}; name a stage of labels, or give the `prm run` command again")
+        yield name
+        yield from witnesses.lines(manifest["witnesses"])
 
 
 def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:

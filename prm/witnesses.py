@@ -133,7 +133,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"miss together {_share(pair['missed'])}, if independent {_share(pair['expected'])}"
         )
     total = sum(report["rests_on"].values())
-    yield "  labels rest on " + ", ".join(f"{n} keys: {_share(c / total)}" for n, c in report["rests_on"].items())
+    rests = [f"{n} key{'s' * (n != '1')}: {_share(c / total)}" for n, c in report["rests_on"].items()]
+    yield f"  labels rest on {', '.join(rests) or 'nothing'}"
     yield from (f"  ! {text}" for text in warnings(report))
 
 
@@ -235,7 +236,7 @@ def _linked(fit: Fit, a: str, b: str, s: np.ndarray, t: np.ndarray) -> float | N
 
 def _beta(yes: float, no: float) -> list[float]:
     """Mean of Beta(yes + 1/2, no + 1/2) and a 95 % interval, normal on the log-odds scale (exact moments there)."""
-    a, b = yes + 0.5, no + 0.5
+    a, b = float(yes) + 0.5, float(no) + 0.5
     odds, sd = math.log(a / b), math.sqrt(trigamma(a) + trigamma(b))
     return [a / (a + b), *(1 / (1 + math.exp(-(odds + z * sd))) for z in (-Z, Z))]
 

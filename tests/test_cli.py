@@ -73,6 +73,9 @@ def test_show(done, capsys):
     cli.main(["show", str(done.path), "--problem", "p12"])
     shown = "\n".join(lines(capsys))
     assert "What is it?" in shown and "signal.fake " in shown and "labels.ours " in shown and "scores.ours " in shown
+    cli.main(["show", str(done.path), "--who"])
+    shown = lines(capsys)
+    assert shown[0] == "labels.ours.train" and "who said what" in shown[1] and any("one key" in line for line in shown)
     assert "no problem 'p99'" in fails(capsys, "show", str(done.path), "--problem", "p99")
     assert "no stage 'x'" in fails(capsys, "show", str(done.path), "x")
 
