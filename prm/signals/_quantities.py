@@ -35,9 +35,13 @@ _PURPOSE = re.compile(
     re.IGNORECASE,
 )
 _CONCLUDES = re.compile(r"\s*(?:so|thus|hence|therefore|this means|that means)\b[\s,]*", re.IGNORECASE)
+_STATES = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|gets?|costs?|equals?|needs?|takes?|makes?|earns?|pays?|total of)\s+(?:\w+\s+){0,2}$",
+    re.IGNORECASE,
+)
 _SPELLED = re.compile(
     r"\b(?:add|subtract|multipl|divid|minus|plus|times|half|twice|doubl|tripl|quarters? of|thirds? of|sum of|product of|"
-    r"difference|percent of|taking away|squar|cub(?:e|ing))|[+*/=^\\<>|]|"
+    r"difference|percent of|taking away|divis|combin|perform|bring|remainder|squar|cub(?:e|ing))|[+*/=^\\<>|]|"
     r"(?<![\w'’])(?-i:[b-zB-HJ-Z])(?!\w)",
     re.IGNORECASE,
 )
@@ -108,22 +112,19 @@ def _computed(
     concluding = [s for s in _sentences(following)[:1] if _CONCLUDES.match(s)]
     for at, sentence in enumerate(sentences):
         if not pieces[at] and (new := _lone_number(sentence, seen)):
-            value = new.group()
-            yield _target([_gapped(sentence[: new.start()], sentence[new.end() :], value)]), value, (), None, ""
+            told = [_gapped(sentence[: new.start()], sentence[new.end() :])]
+            yield _target(told, new.group()), new.group(), (), None, ""
         for before, run, after in pieces[at]:
             *parts, last = run.split("=")
             value, percent = _VALUE.fullmatch(last.strip(" ().")).groups()
-            told = [*_purposes(before, value), _gapped(before, percent + after, value)]
-            told += [t for s in sentences[at + 1 :] + concluding if (t := _restated(s, value))] + _purposes(
-                whole, value
+            operands = tuple(_NUMBER.findall(" ".join(parts)))
+            if not operands and _assertions.key(float(value)) in seen:
+                continue  # says again what was said
+            told = [*_purposes(before), _gapped(before, percent + after)]
+            told += [t for s in sentences[at + 1 : at + 3] + concluding if (t := _restated(s, value))] + _purposes(
+                whole
             )
-            yield (
-                _target(told),
-                value,
-                tuple(_NUMBER.findall(" ".join(parts))),
-                _holds(parts, value, percent),
-                run.strip(),
-            )
+            yield _target(told, value), value, operands, _holds(parts, value, percent), run.strip(" ;().")
 
 
 def _sentences(step: str) -> list[str]:
@@ -154,7 +155,7 @@ def _is_equation(sentence: str, run: re.Match) -> bool:
     lettered = (
         re.search(r"_[A-Za-z]$|[-+*/^]\s*[A-Za-z]$", sentence[: run.start()].rstrip()) or first.strip()[:1] in _CUT
     )
-    return sentence[run.end() :].startswith("_") or (bool(lettered) and len(others) == 1)
+    return sentence[run.end() :].startswith(("_", "^")) or (bool(lettered) and len(others) == 1)
 
 
 def _end(run: str) -> str:
@@ -162,9 +163,10 @@ def _end(run: str) -> str:
 
 
 def _lone_number(sentence: str, seen: set[str]) -> re.Match | None:
-    """The only number of the sentence that nothing before has, where it is written once."""
+    """The only number of the sentence that nothing before has, where a verb states it."""
     new = [m for m in _NUMBER.finditer(sentence) if _assertions.key(float(m.group())) not in seen]
-    return new[0] if len(new) == 1 and "=" not in sentence else None
+    stated = len(new) == 1 and "=" not in sentence and _STATES.search(sentence[: new[0].start()])
+    return new[0] if stated else None
 
 
 def _holds(parts: list[str], value: str, percent: str) -> bool | None:
@@ -180,34 +182,35 @@ def _holds(parts: list[str], value: str, percent: str) -> bool | None:
     return all(any(abs(result - w) <= 0.51 * unit for w in wanted) for result in results)
 
 
-def _target(told: list[str]) -> str:
-    """The first of the sentences, its clause with the gap before the whole of it, that says in words what the number is
-    and not how it comes about."""
+def _target(told: list[str], value: str) -> str:
+    """The first of the sentences, its clause with the gap before the whole of it, that says in words what the number is,
+    not how it comes about, and not the number."""
     for sentence in told:
         clause = next(part for part in _CLAUSE.split(sentence) if GAP in part)
         for said in (clause, sentence):
-            if len(words(said)) >= 2 and not _SPELLED.search(said):
+            if len(words(said)) >= 2 and not _SPELLED.search(said) and not _mentions(said, value):
                 return _CONCLUDES.sub("", said.strip(" -;"))
     return ""
 
 
-def _gapped(before: str, after: str, value: str) -> str:
+def _gapped(before: str, after: str) -> str:
     text = f"{before.strip(' ;={')} {GAP}{after if after.startswith('%') else ' ' + after.strip(' .:;=}')}"
-    return re.sub(r"\s+", " ", _masked(text, value)).strip(" .:")
+    return re.sub(r"\s+", " ", text).strip(" .:")
 
 
-def _purposes(text: str, value: str) -> list[str]:
+def _purposes(text: str) -> list[str]:
     """ "To find the number of stripes, we ..." -> "the number of stripes: [?]"; the last one first."""
-    return [f"{_masked(said, value).split(' we ')[0].strip()}: {GAP}" for said in reversed(_PURPOSE.findall(text))]
+    return [f"{said.split(' we ')[0].strip()}: {GAP}" for said in reversed(_PURPOSE.findall(text))]
 
 
 def _restated(sentence: str, value: str) -> str:
     """A sentence that states the value without computing, with the gap in its place; "" for any other."""
-    masked = re.sub(r"\s+|[{}]", " ", _masked(sentence, value)).strip(" .:")
-    return masked if masked.count(GAP) == 1 and "=" not in sentence and float(value) >= 0 else ""
+    places = _mentions(sentence, value)
+    if len(places) != 1 or "=" in sentence or float(value) < 0:
+        return ""
+    return _gapped(sentence[: places[0].start()], sentence[places[0].end() :]).replace("{", "").replace("}", "")
 
 
-def _masked(text: str, value: str) -> str:
-    """The text without the value wherever it stands."""
+def _mentions(text: str, value: str) -> list[re.Match]:
     key = _assertions.key(float(value))
-    return _NUMBER.sub(lambda m: GAP if _assertions.key(float(m.group())) == key else m.group(), text)
+    return [m for m in _NUMBER.finditer(text) if _assertions.key(float(m.group())) == key]
