@@ -202,6 +202,12 @@ def test_prefixes_leave_the_rest_as_it_is(engine):
         engine.sample(PROBLEMS, SAMPLING, [""])
 
 
+def test_a_replay_has_nothing_to_go_on_with():
+    replay = plugins.load("engines", "replay")
+    with pytest.raises(PrmError, match="engine replay: pool.jsonl .*cannot go on with one; remove the signals"):
+        replay.ReplayEngine(replay.Config("pool.jsonl"), {}).sample(PROBLEMS, SAMPLING, [""] * 3)
+
+
 def test_chat_goes_through_the_tokenizers_template(engine):
     prompt = _common.encode(engine.tokenizer, [Problem("a", "How many?")], "{problem} now", chat=True)[0]
     assert engine.tokenizer.decode(prompt) == "user: How many? now\nSo"
