@@ -155,3 +155,9 @@ def test_through_a_real_engine_nonsense_abstains(tmp_path):
     )
     (scores,) = rederive.label([group(RIGHT)], rederive.Config(samples=1, max_tokens=16), context(engine))
     assert scores.values == (None,) * 3 and all("too few answers" in s or "disagree" in s for s in scores.provenance)
+
+
+def test_one_refuted_number_makes_a_step_wrong_and_an_open_one_keeps_it_from_being_right():
+    assert rederive._worst([(None, 0.0), (0.1, 0.9)]) == (0.1, 0.9)
+    assert rederive._worst([(None, 0.0), (0.9, 0.9)]) == (None, 0.0)
+    assert rederive._worst([(0.9, 0.8), (0.95, 0.9)]) == (0.9, 0.8) and rederive._worst([]) == (None, 0.0)

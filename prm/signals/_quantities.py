@@ -24,7 +24,7 @@ _CALCULATED = re.compile(r"<<[^<>]*>>")
 _IN_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\s*\{([^{}]*)\}")
 _ANNOUNCED = re.compile(r":\s*\n\s*|(?<!\n)\n(?=[^A-Za-z]*(?:\n|$))")  # a formula below the words for it
 _SENTENCE = re.compile(r"(?<=[a-z)\]%\d][.!?])\s+|\n+")
-_VARIABLE = re.compile(r"(?<=\d)\s*([A-Za-z])(?![A-Za-z])")  # 3x; marked, lest it be taken for a unit
+_VARIABLE = re.compile(r"(?<=[\d)}])(?!\s+[aAI]\b)\s*([A-Za-z])(?![A-Za-z])")  # 3x; marked, lest it be taken for a unit
 _RUN = re.compile(r"[-+*/().\d%\s=]+")
 _NUMBER = re.compile(r"(?<![\w.^_])(?:\d+(?:\.\d+)?|\.\d+)(?![\d^_]|\.\d)")
 _CUT = tuple("+-*/)")  # what an expression begins with whose first operand is no number
@@ -128,7 +128,8 @@ def _computed(
 
 
 def _sentences(step: str) -> list[str]:
-    text = _VARIABLE.sub(r"_\1", _IN_TEXT.sub(r" \1 ", _CALCULATED.sub("", step)))
+    text = re.sub(r"\\\\|\\\]", " ; ", _CALCULATED.sub("", step))  # formulas, and lines of one, end there
+    text = _VARIABLE.sub(r"_\1", _IN_TEXT.sub(r" \1 ", text))
     text = _assertions.plain(_ANNOUNCED.sub(lambda m: ": " if ":" in m.group() else " ; ", text))
     return [s for s in _SENTENCE.split(text) if s.strip()]
 

@@ -11,16 +11,20 @@ nor its value. Routes (prm/signals/_prompts.py) put that question in different w
 Routes are witnesses that err independently, each right with chance p and otherwise at one of nine other numbers (naive
 Bayes, as in prm/signals/_routes.py). With s_r(v) the share of route r's answers that equal v, and n routes heard,
 
-    p = (8 + max_v sum_r s_r(v)) / (10 + n)                 a Beta(8, 2) prior: a policy worth asking is mostly right
+    p = (8 + max_v sum_r s_r(v)) / (10 + n)                 Beta(8, 2): a policy worth asking is right 4 times in 5
     P(v) = softmax_v( log(9 p / (1 - p)) sum_r s_r(v) ),    value(step) = min over its quantities of P(the number stated),
 
 the weight is P's largest minus its second largest, and numbers never named make up ten. Routes that disagree, so that
 none of the numbers leads on more than half of them, mean abstaining.
 
-A step abstains too where it has no such quantity; where the same question was answered on fewer than two routes; and
-where the arithmetic it states is false, which a calculation shows for nothing (KEY "calculation", another witness): what
-is asked here is whether the set-up is right. The earlier results are given, not checked: a step that follows from a
-wrong earlier number is right given its premises, and only the step that first went wrong is at fault.
+A quantity abstains too where fewer than two routes were answered, and where the arithmetic stated is false: a calculation
+shows that for nothing (KEY "calculation", another witness), what is asked here is whether the set-up is right. A step
+abstains where it has no quantity, or an open one and none refuted. The earlier results are given, not checked: a step that
+follows from a wrong earlier number is right given its premises, and only the step that first went wrong is at fault.
+
+What a model gets wrong whichever way it is asked, all routes confirm: they vary the wording and the method, not the model.
+Unlike the small world's routes they cannot be kept from passing through the suspect computation, since from words alone
+none knows which that is.
 
 Questions that agree in the earlier results and in the words of the target are asked once a problem. Numbers are equal as
 everywhere (prm.answers), and where one is the other rounded to the decimals it is written with. `provenance` says how
@@ -147,11 +151,16 @@ def _score(sample: Sample, steps: list[list[tuple[Quantity, str]]], questions: d
     judged = []
     for step in steps:
         verdicts = [_verdict(quantity, questions.get(name)) for quantity, name in step]
-        # A step is as right as the worst of what it computes; it abstains with the first that does.
-        value, weight, _ = min(verdicts, key=lambda v: (v[0] is not None, v[:2]), default=(None, 0.0, ""))
-        judged.append((value, weight, "; ".join(said for *_, said in verdicts)))
+        judged.append((*_worst([v[:2] for v in verdicts]), "; ".join(said for *_, said in verdicts)))
     values, weights, provenance = zip(*judged) if judged else ((), (), ())
     return StepScores(sample.problem_id, sample.index, "rederive", KEY, values, weights, provenance)
+
+
+def _worst(verdicts: list[tuple[float | None, float]]) -> tuple[float | None, float]:
+    """A step is as right as the worst of what it computes. One number refuted is enough to say it is wrong; to say that
+    it is right, none may be open."""
+    lowest = min((v for v in verdicts if v[0] is not None), default=(None, 0.0))
+    return (None, 0.0) if lowest[0] is None or (lowest[0] >= 0.5 and (None, 0.0) in verdicts) else lowest
 
 
 def _verdict(quantity: Quantity, question: _Question | None) -> Verdict:
