@@ -4,7 +4,8 @@
 
 `transformers.Trainer` with a plan, a collator and a loss of our own (trainer.py, loss.py). While it runs, checkpoints lie in
 `<folder>.checkpoints`; the same call after a kill goes on from the last one. The model is written beside the folder and
-renamed into place, so a folder that exists is complete. history.json in it holds the losses and what was left out.
+renamed into place, so a folder that exists is complete. history.json in it holds the losses, what was left out, and what
+dynamic weights took from each class in each epoch.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Config:
                 raise ValueError(f"{name}: {rate} is not positive; 1e-4 to 1e-3 are usual with LoRA")
         if not 0 <= self.beta2 < 1:
             raise ValueError(f"beta2: {self.beta2} is outside [0, 1); 0.95 to 0.999 are usual")
+        if self.dynamic is not None and self.dynamic.rule == "sprm" and self.wrong_weight != 1:
+            raise ValueError("wrong_weight: the rule sprm balances the classes itself; set it to 1")
         if self.wrong_weight <= 0:
             raise ValueError(f"wrong_weight: {self.wrong_weight} is not positive; 1 weighs all labels alike")
         if self.weight_decay < 0:
@@ -131,10 +134,10 @@ def train(
 
     from prm.trainer import fit
 
-    steps = fit(prm, items, train_config, checkpoints, seed, progress)
-    if steps is None:  # not the first of several processes: that one writes
+    history = fit(prm, items, train_config, checkpoints, seed, progress)
+    if history is None:  # not the first of several processes: that one writes
         return
-    _publish(prm, {"run": run, "counts": dict(counts), "steps": steps}, folder)
+    _publish(prm, {"run": run, "counts": dict(counts), **history}, folder)
     shutil.rmtree(checkpoints)
     left_out = {name: n for name, n in counts.items() if n and name not in ("solutions", "windows", "labels")}
     if left_out:

@@ -27,16 +27,21 @@ SCOPE = 16  # batches whose windows are sorted by length together: less padding,
 
 def fit(
     prm: PRM, items: Sequence[Item], config: Config, checkpoints: Path, seed: int, progress: Callable[..., Iterator]
-) -> list[dict] | None:
-    """Trains prm.network in place, resuming from `checkpoints`; the logged steps, None in all processes but the first."""
+) -> dict[str, list[dict]] | None:
+    """Trains prm.network in place, resuming from `checkpoints`.
+
+    Returns the history, None in all processes but the first: "steps", those logged, and with dynamic weights "epochs": what
+    each class lost (`Agreement.told`).
+    """
     trainer = make_trainer(prm, items, config, checkpoints, seed, progress)
     _check_packing(prm, config)
     last = _last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
-    return (
-        [entry for entry in trainer.state.log_history if "loss" in entry] if trainer.is_world_process_zero() else None
-    )
+    if not trainer.is_world_process_zero():
+        return None
+    told = {"epochs": trainer.agreement.told()} if trainer.agreement else {}
+    return {"steps": [entry for entry in trainer.state.log_history if "loss" in entry], **told}
 
 
 def make_trainer(
@@ -164,10 +169,14 @@ class StepTrainer(Trainer):
         """This micro-batch's part of the batch's loss; devices average gradients, hence the factor num_processes."""
         values, weights = inputs.pop("values"), inputs.pop("weights")
         logits = model(**inputs)
-        if self.agreement:
-            done = self.state.global_step / self.state.max_steps
-            weights = weights * self.agreement.factors(logits.detach(), values, weights, done)
-        loss = bce_sum(logits, values, weights) / num_items_in_batch.to(logits) * self.accelerator.num_processes
+        if self.agreement and self.agreement.dynamic.rule == "sprm":  # normalised by micro-batch, as published
+            over_devices = lambda counts: self.accelerator.reduce(counts, "sum")
+            loss = self.agreement.sprm(logits, values, weights, over_devices) / self.settings.accumulate
+        else:
+            if self.agreement:
+                done = self.state.global_step / self.state.max_steps
+                weights = weights * self.agreement.factors(logits.detach(), values, weights, done)
+            loss = bce_sum(logits, values, weights) / num_items_in_batch.to(logits) * self.accelerator.num_processes
         if not torch.isfinite(loss):
             raise PrmError(
                 f"training diverged: the loss is {float(loss.detach())} at step {self.state.global_step + 1} of {self.state.max_steps}, "
@@ -190,7 +199,7 @@ class StepTrainer(Trainer):
             }
             save_file(trained, Path(output_dir) / "model.safetensors")
             if self.agreement:
-                (Path(output_dir) / "agreement.json").write_text(json.dumps(self.agreement.shares.tolist()))
+                (Path(output_dir) / "agreement.json").write_text(json.dumps(self.agreement.state()))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Weights by name: frozen ones are not in a checkpoint, and Trainer would report each of them as missing."""
@@ -198,12 +207,11 @@ class StepTrainer(Trainer):
 
         self.model.load_state_dict(load_file(Path(resume_from_checkpoint) / "model.safetensors"), strict=False)
         if self.agreement:
-            shares = json.loads((Path(resume_from_checkpoint) / "agreement.json").read_text())
-            self.agreement.shares = torch.tensor(shares, dtype=torch.float64)
+            self.agreement.load(json.loads((Path(resume_from_checkpoint) / "agreement.json").read_text()))
 
 
 class _Steps(TrainerCallback):
-    """After each optimizer step, before a checkpoint: the progress bar, and the dynamic weights' running shares."""
+    """After each optimizer step, before a checkpoint: the progress bar, and the dynamic weights' tallies."""
 
     def __init__(self, trainer: StepTrainer, progress: Callable[..., Iterator]):
         self.trainer, self.progress = trainer, progress
@@ -217,7 +225,10 @@ class _Steps(TrainerCallback):
         next(self.bar, None)
         if self.trainer.agreement:
             accelerator = self.trainer.accelerator
-            self.trainer.agreement.end_step(lambda tally: accelerator.reduce(tally.to(accelerator.device), "sum").cpu())
+            epoch = (state.global_step - 1) * self.trainer.settings.epochs // state.max_steps  # all are of one length
+            self.trainer.agreement.end_step(
+                epoch, lambda tally: accelerator.reduce(tally.to(accelerator.device), "sum").cpu()
+            )
 
 
 def _check_packing(prm: PRM, config: Config) -> None:

@@ -1,5 +1,6 @@
 """The loss: soft labels and weights exact, and the same gradient however a batch is split, padded or packed."""
 
+import json
 import math
 
 import pytest
@@ -89,28 +90,94 @@ def test_soft_labels_are_kept_and_weight_zero_is_silence():
     assert logits.grad.tolist() == pytest.approx([sigmoid[0] - 0.9, 0.5 * (sigmoid[1] - 0.4), 0.0], abs=1e-6)
 
 
-def test_sprm_hard_filter_is_a_setting():
-    hard = Agreement(Dynamic(warmup=0.0, floor=0.0, cap=1.0))
-    logits, values = torch.tensor([2.0, -2.0, 2.0, -2.0]), torch.tensor([0.9, 0.9, 0.1, 0.1])
-    assert hard.factors(logits, values, torch.ones(4), progress=0.0).tolist() == [1, 0, 0, 1]
+def sprm(logits, values, weights):
+    """The rule sprm's loss on one device."""
+    return Agreement(Dynamic(rule="sprm")).sprm(logits, values, weights, lambda counts: counts)
+
+
+def test_sprm_as_published_by_hand():
+    """Three right labels, two kept; three wrong, one kept; one abstention. n_right = 3, n_wrong = 2."""
+    logits = torch.tensor([2.0, 1.0, -2.0, -1.0, 0.5, 3.0, -4.0], requires_grad=True)
+    values, weights = (
+        torch.tensor([1.0, 0.8, 0.9, 0.2, 0.0, 0.1, 1.0]),
+        torch.tensor([1.0, 0.3, 1.0, 1.0, 1.0, 1.0, 0.0]),
+    )
+    bce = [math.log1p(math.exp(-x)) for x in (2.0, 1.0, 1.0)]
+    w = [1.5 * 2 / 5, 1.5 * 2 / 5, 3 / 5]
+    loss = sprm(logits, values, weights)
+    assert float(loss.detach()) == pytest.approx(sum(x * y for x, y in zip(w, bce)) / (sum(w) + 1e-5), rel=1e-6)
+    loss.backward()
+    assert [bool(g) for g in logits.grad] == [True, True, False, True, False, False, False], "the rest is dropped"
+
+
+def test_sprm_with_nothing_kept_learns_nothing():
+    logits = torch.tensor([-2.0, 2.0, 0.0], requires_grad=True)
+    loss = sprm(logits, torch.tensor([1.0, 0.0, 1.0]), torch.ones(3))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not logits.grad.any()
+
+
+def test_sprm_in_training_is_the_whole_batch_only_without_accumulation(prm, tmp_path):
+    items, _ = training.encode_rows(tiny.rows(4, seed=3), prm.tokenizer, prm.config)
+    batch = pad([item.window for item in items], 0)
+    values, weights = (torch.tensor([x for i in items for x in getattr(i, what)]) for what in ("values", "weights"))
+    prm.network.zero_grad()
+    sprm(prm.network(**batch), values, weights).backward()
+    want = {name: p.grad.clone() for name, p in prm.network.named_parameters() if p.requires_grad}
+    assert any(g.any() for g in want.values())
+    settings = {"batch": 4, "dynamic": Dynamic(rule="sprm")}
+    whole = gradients(prm, items, tmp_path / "1", accumulate=1, **settings)
+    split = gradients(prm, items, tmp_path / "4", accumulate=4, **settings)
+    for name, gradient in want.items():
+        torch.testing.assert_close(whole[name], gradient, rtol=1e-4, atol=1e-6)
+    assert any(not torch.allclose(whole[name], split[name], rtol=1e-2) for name in want)
 
 
 def test_the_cap_keeps_a_class_alive_and_the_log_says_what_was_lost():
     """Every wrong step is contradicted: without a cap that class would be gone."""
     agreement = Agreement(Dynamic(warmup=0.0, floor=0.0, cap=0.25))
-    logits, values = torch.full((4,), 3.0), torch.tensor([0.9, 0.9, 0.1, 0.1])
+    logits, values = torch.full((4,), 30.0), torch.tensor([1.0, 1.0, 0.0, 0.0])
     for _ in range(50):
         factors = agreement.factors(logits, values, torch.ones(4), progress=0.5)
-        agreement.end_step()
+        agreement.end_step(epoch=0)
     assert factors.tolist() == pytest.approx([1, 1, 0.75, 0.75])
     assert agreement.log() == pytest.approx({"down_wrong": 0.25, "down_right": 0.0})
 
 
+def test_doubt_grows_with_how_sure_the_prediction_and_the_label_are():
+    agreement = Agreement(Dynamic(warmup=0.0, floor=0.0, cap=1.0))
+    logits, values = torch.tensor([-0.1, -1.0, -5.0, -5.0, 5.0]), torch.tensor([1.0, 1.0, 1.0, 0.6, 1.0])
+    factors = agreement.factors(logits, values, torch.ones(5), progress=0.0).tolist()
+    assert 1 > factors[0] > factors[1] > factors[2] and factors[3] > factors[2] and factors[4] == 1
+
+
 def test_warmup_leaves_all_weights_and_an_even_label_is_never_contradicted():
     agreement = Agreement(Dynamic(warmup=0.2, floor=0.0, cap=1.0))
-    logits, values = torch.tensor([-1.0, -1.0]), torch.tensor([0.9, 0.5])
+    logits, values = torch.tensor([-30.0, -1.0]), torch.tensor([1.0, 0.5])
     assert agreement.factors(logits, values, torch.ones(2), progress=0.1).tolist() == [1, 1]
-    assert agreement.factors(logits, values, torch.ones(2), progress=0.3).tolist() == [0, 1]
+    assert agreement.factors(logits, values, torch.ones(2), progress=0.3).tolist() == pytest.approx([0, 1])
+
+
+def test_every_epoch_tells_what_each_class_lost():
+    agreement = Agreement(Dynamic(rule="sprm"))
+    logits, values = torch.tensor([2.0, -2.0, 2.0, -2.0, 9.0]), torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0])
+    for epoch in (0, 0, 1):
+        agreement.sprm(logits, values, torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0]), lambda counts: counts)
+        agreement.end_step(epoch)
+    again = Agreement(Dynamic(rule="sprm"))
+    again.load(json.loads(json.dumps(agreement.state())))
+    first, second = again.told()
+    assert first["wrong"] == {"steps": 4, "contradicted": 2, "weight": 4, "lost": 2} == first["right"]
+    assert second["right"]["steps"] == 2
+
+
+def test_settings_that_would_be_ignored_are_refused():
+    with pytest.raises(ValueError, match="floor: a setting of the rule soft"):
+        Dynamic(rule="sprm", floor=0.3)
+    with pytest.raises(ValueError, match="wrong_weight: the rule sprm"):
+        training.Config(dynamic=Dynamic(rule="sprm"), wrong_weight=5)
+    with pytest.raises(ValueError, match="rule"):
+        Dynamic(rule="hard")
 
 
 def test_packed_rows_give_the_padded_logits(prm):

@@ -62,6 +62,8 @@ def test_the_history_counts_what_was_left_out(tmp_path):
     assert history["counts"]["problem_too_long"] == history["counts"]["no_steps"] == 1
     assert history["counts"]["all_abstained"] >= 1
     assert {"loss", "grad_norm", "learning_rate", "down_right", "down_wrong"} <= set(history["steps"][0])
+    (epoch,) = history["epochs"]
+    assert sum(epoch[c]["steps"] for c in ("right", "wrong")) == history["counts"]["labels"], "each label once an epoch"
 
 
 def test_same_seed_same_weights_and_the_split_changes_only_rounding(tmp_path):
