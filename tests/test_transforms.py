@@ -27,7 +27,10 @@ def test_answer_maps_that_make_no_sense_are_refused(wrong):
         AnswerMap(*wrong)
 
 
-SHOP = "Mary's shop sells pens for $1.50 and books for $1,200. She sold 4 pens to Tom and 1 book. How much money did Mary earn?"
+SHOP = (
+    "Mary's shop sells pens for $1.50 and books for $1,200. She sold 4 pens to Tom and 1 book. "
+    "How much money did Mary earn?"
+)
 
 
 def test_repose_gives_distinct_texts_with_ids_and_maps_and_repeats():

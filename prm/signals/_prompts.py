@@ -25,16 +25,16 @@ Take these results as given, even where you would have found others:
 ROUTES = {
     "premises": "Work out the number at [?] from the problem{given}.",
     "method": (
-        "Work out the number at [?] from the problem{given}, by another method than the one that comes to mind first: for "
-        "instance backwards, in smaller parts, or by counting."
+        "Work out the number at [?] from the problem{given}, by another method than the one that comes to mind first: "
+        "for instance backwards, in smaller parts, or by counting."
     ),
     "equation": (
-        "Call the number at [?] x. Say in an equation what the problem{given} tell of x, solve it, and put the solution "
-        "back in as a check."
+        "Call the number at [?] x. Say in an equation what the problem{given} tell of x, solve it, and put the "
+        "solution back in as a check."
     ),
     "operands": (
-        "The numbers needed for [?] are these, in no particular order: {operands}. Decide from the problem how they belong "
-        "together, and work out the number at [?]."
+        "The numbers needed for [?] are these, in no particular order: {operands}. Decide from the problem how they "
+        "belong together, and work out the number at [?]."
     ),
 }
 

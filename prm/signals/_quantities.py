@@ -1,13 +1,13 @@
-r"""What each step of a written solution computes: a number, and words for it that give neither the number nor the sum away.
+r"""What each step of a written solution computes: a number, and words for it that give neither it nor the sum away.
 
     "He eats 2 of them, so 12 - 2 = 10 apples are left."   target  "[?] apples are left"
                                                            value   "10"
                                                            operands 12, 2; the arithmetic holds
                                                            facts   what earlier sentences came to, "He has 12 apples."
 
-A quantity can be asked for again (prm/signals/rederive.py) where the solution says in words what it is. Where all it has
-is an expression, or words that spell the computation out ("subtract 2 from 12"), there is no target: asking would show
-the route that is in doubt.
+A quantity can be asked for again (prm/signals/rederive.py) where the solution says in words what it is. Where all it
+has is an expression, or words that spell the computation out ("subtract 2 from 12"), there is no target: asking would
+show the route that is in doubt.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ _PURPOSE = re.compile(
 )
 _CONCLUDES = re.compile(r"\s*(?:so|thus|hence|therefore|this means|that means)\b[\s,]*", re.IGNORECASE)
 _STATES = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|gets?|costs?|equals?|needs?|takes?|makes?|earns?|pays?|total of)\s+(?:\w+\s+){0,2}$",
+    r"\b(?:is|are|was|were|has|have|had|gets?|costs?|equals?|needs?|takes?|makes?|earns?|pays?|total of)\s+"
+    r"(?:\w+\s+){0,2}$",
     re.IGNORECASE,
 )
 _SPELLED = re.compile(
-    r"\b(?:add|subtract|multipl|divid|minus|plus|times|half|twice|doubl|tripl|quarters? of|thirds? of|sum of|product of|"
-    r"difference|percent of|taking away|divis|combin|perform|bring|remainder|squar|cub(?:e|ing))|[+*/=^\\<>|]|"
+    r"\b(?:add|subtract|multipl|divid|minus|plus|times|half|twice|doubl|tripl|quarters? of|thirds? of|sum of|"
+    r"product of|difference|percent of|taking away|divis|combin|perform|bring|remainder|squar|cub(?:e|ing))|[+*/=^\\<>|]|"
     r"(?<![\w'’])(?-i:[b-zB-HJ-Z])(?!\w)",
     re.IGNORECASE,
 )
@@ -104,8 +105,8 @@ def _columns(facts: list[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, 
 def _computed(
     step: str, following: str, seen: set[str]
 ) -> Iterator[tuple[str, str, tuple[str, ...], bool | None, str]]:
-    """(target, value, operands, holds, what to say of it where there is no target) of each computation of a step, and of
-    each number that is the only new one of a sentence."""
+    """(target, value, operands, holds, what to say of it where there is no target) of each computation of a step, and
+    of each number that is the only new one of a sentence."""
     sentences = _sentences(step)
     pieces = [_pieces(sentence) for sentence in sentences]
     whole = step if sum(map(len, pieces)) == 1 else ""
@@ -184,8 +185,8 @@ def _holds(parts: list[str], value: str, percent: str) -> bool | None:
 
 
 def _target(told: list[str], value: str) -> str:
-    """The first of the sentences, its clause with the gap before the whole of it, that says in words what the number is,
-    not how it comes about, and not the number."""
+    """The first of the sentences, its clause with the gap before the whole of it, that says in words what the number
+    is, not how it comes about, and not the number."""
     for sentence in told:
         clause = next(part for part in _CLAUSE.split(sentence) if GAP in part)
         for said in (clause, sentence):

@@ -8,8 +8,8 @@ nothing. With wins and losses over the decided pairs,
     weight = consistent / (met + 2)                                      met: pairs judged; consistent: decided ones
 
 and no decided pair means abstaining. Judges like length: a pair counts fully where the longer text is at most `longest`
-times the shorter, and `outside` of a win else (0: such pairs are not asked). Verdicts that cannot be read are counted in
-the provenance and ignored. Not every pair is judged: each text meets about `meets` others (prm/copeland.py).
+times the shorter, and `outside` of a win else (0: such pairs are not asked). Verdicts that cannot be read are counted
+in the provenance and ignored. Not every pair is judged: each text meets about `meets` others (prm/copeland.py).
 
 level: "solution"   every step of a solution has the solution's value
        "step"       texts are the next steps after one beginning, the value is that step's; where a beginning goes on in
@@ -42,9 +42,10 @@ Standing = tuple[float | None, float, str]  # value, weight, provenance
 
 @dataclass(frozen=True)
 class Config:
-    """engine: the judge, as in a recipe ({name: openai, chat: true, ...}); empty takes the recipe's own. level: "solution"
-    or "step". judgements: of a pair, even. meets: how many others each text is compared with. longest: how many times
-    the shorter text the longer one may be. outside: what a win counts beyond that. max_tokens: of one judgement."""
+    """engine: the judge, as in a recipe ({name: openai, chat: true, ...}); empty takes the recipe's own. level:
+    "solution" or "step". judgements: of a pair, even. meets: how many others each text is compared with. longest: how
+    many times the shorter text the longer one may be. outside: what a win counts beyond that. max_tokens: of a
+    judgement."""
 
     engine: dict[str, Any] = field(default_factory=dict)
     level: str = "solution"

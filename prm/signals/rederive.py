@@ -12,23 +12,25 @@ Routes are witnesses that err independently, each right with chance p and otherw
 Bayes, as in prm/signals/_routes.py). With s_r(v) the share of route r's answers that equal v, and n routes heard,
 
     p = (8 + max_v sum_r s_r(v)) / (10 + n)                 Beta(8, 2): a policy worth asking is right 4 times in 5
-    P(v) = softmax_v( log(9 p / (1 - p)) sum_r s_r(v) ),    value(step) = min over its quantities of P(the number stated),
+    P(v) = softmax_v( log(9 p / (1 - p)) sum_r s_r(v) )
+    value(step) = min over its quantities of P(the number stated),
 
 the weight is P's largest minus its second largest, and numbers never named make up ten. Routes that disagree, so that
 none of the numbers leads on more than half of them, mean abstaining.
 
-A quantity abstains too where fewer than two routes were answered, and where the arithmetic stated is false: a calculation
-shows that for nothing (KEY "calculation", another witness), what is asked here is whether the set-up is right. A step
-abstains where it has no quantity, or an open one and none refuted. The earlier results are given, not checked: a step that
-follows from a wrong earlier number is right given its premises, and only the step that first went wrong is at fault.
+A quantity abstains too where fewer than two routes were answered, and where the arithmetic stated is false: a
+calculation shows that for nothing (KEY "calculation", another witness), what is asked here is whether the set-up is
+right. A step abstains where it has no quantity, or an open one and none refuted. The earlier results are given, not
+checked: a step that follows from a wrong earlier number is right given its premises, and only the step that first went
+wrong is at fault.
 
-What a model gets wrong whichever way it is asked, all routes confirm: they vary the wording and the method, not the model.
-Unlike the small world's routes they cannot be kept from passing through the suspect computation, since from words alone
-none knows which that is.
+What a model gets wrong whichever way it is asked, all routes confirm: they vary the wording and the method, not the
+model. Unlike the small world's routes they cannot be kept from passing through the suspect computation, since from
+words alone none knows which that is.
 
-Questions that agree in the earlier results and in the words of the target are asked once a problem. Numbers are equal as
-everywhere (prm.answers), and where one is the other rounded to the decimals it is written with. `provenance` says how
-each quantity of a step fared.
+Questions that agree in the earlier results and in the words of the target are asked once a problem. Numbers are equal
+as everywhere (prm.answers), and where one is the other rounded to the decimals it is written with. `provenance` says
+how each quantity of a step fared.
 """
 
 from __future__ import annotations
@@ -58,8 +60,8 @@ Verdict = tuple[float | None, float, str]  # value, weight, how it came about
 
 @dataclass(frozen=True)
 class Config:
-    """samples: answers a route. max_tokens: of one answer. answer: whether the solution's final answer is asked for too,
-    as a quantity of the last step."""
+    """samples: answers a route. max_tokens: of one answer. answer: whether the solution's final answer is asked for
+    too, as a quantity of the last step."""
 
     samples: int = 2
     max_tokens: int = 512

@@ -6,9 +6,9 @@ One file each, prm/transforms/NAME.py, with a frozen dataclass `Config` and
 
     repose(problem, n, seed, config) -> list[Reposed]
 
-which gives at most n re-posed problems of distinct texts, fewer or none where the transform does not apply, and never
+which gives at most n re-posed problems of distinct texts, fewer or none where the transform does not apply, never
 the original's own text. The same (problem, seed, config) gives the same list, and a list for n begins with the one for
-fewer. Votes over re-posed problems are counted after the maps: `reposed.map.apply(answer)` is an answer to the original.
+fewer. Votes over re-posed problems are counted after the maps: `reposed.map.apply(answer)` answers the original.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class AnswerMap:
 
 @dataclass(frozen=True, slots=True)
 class Reposed:
-    """problem: what to ask instead, under an id of its own. of: the original's id. map: its answers -> the original's."""
+    """problem: what to ask instead, with an id of its own. of: the original's id. map: its answers -> the original's."""
 
     problem: Problem
     of: str

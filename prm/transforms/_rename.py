@@ -23,8 +23,8 @@ _HE = re.findall(
 _SHE = re.findall(
     r"\w+",
     """
-    Abigail Alice Amanda Amelia Amy Andrea Angela Ann Anna Anne Barbara Betty Brenda Carla Carol Caroline Catherine Clara
-    Claire Cynthia Deborah Diana Donna Dorothy Elena Elizabeth Ella Ellen Emily Emma Fiona Gina Hannah Helen Irene
+    Abigail Alice Amanda Amelia Amy Andrea Angela Ann Anna Anne Barbara Betty Brenda Carla Carol Caroline Catherine
+    Clara Claire Cynthia Deborah Diana Donna Dorothy Elena Elizabeth Ella Ellen Emily Emma Fiona Gina Hannah Helen Irene
     Isabella Jane Janet Janice Jennifer Jenny Jessica Joanna Julia Julie Karen Kate Katherine Kathy Katie Laura Lauren
     Linda Lisa Lucy Margaret Maria Marie Martha Mary Megan Melissa Mia Michelle Monica Nancy Naomi Natalie Nina Nora
     Olivia Pamela Patricia Rachel Rebecca Rita Ruth Samantha Sandra Sarah Sharon Sophia Sophie Stephanie Susan Tanya

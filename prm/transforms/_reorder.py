@@ -1,9 +1,9 @@
 """Facts of a word problem that stand alone, in another order.
 
 What may move is a run of adjacent sentences that each say what lasts ("has", "costs", "is"): one clause, none of the
-words that hang on a place in the text (pronouns, order, time, "the rest", "each"), no ellipsis ("5 more than Ann") and no
-"the ..." that the text before the run has not introduced. Nothing moves where a later sentence points back ("it", "the
-second"), nor in a text with abbreviations, where sentences cannot be told. Events never move: their order counts.
+words that hang on a place in the text (pronouns, order, time, "the rest", "each"), no ellipsis ("5 more than Ann") and
+no "the ..." that the text before the run has not introduced. Nothing moves where a later sentence points back ("it",
+"the second"), nor in a text with abbreviations, where sentences cannot be told. Events never move: their order counts.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _LASTS = re.compile(
     r"\b(?:has|have|is|are|costs?|weighs?|contains?|holds?|owns?|measures?|needs?|requires?|earns?|charges?)\b"
 )
 _POINTS_BACK = (
-    r"he|she|it|they|him|them|his|her|hers|its|their|theirs|this|that|these|those|ones?|others?|another|both|former|latter|"
-    r"same|such|there|respectively|first|second|third|fourth|fifth|last|next|previous|previously|above|below|then"
+    r"he|she|it|they|him|them|his|her|hers|its|their|theirs|this|that|these|those|ones?|others?|another|both|former|"
+    r"latter|same|such|there|respectively|first|second|third|fourth|fifth|last|next|previous|previously|above|below|then"
 )
 _REFERS = re.compile(rf"\b(?:{_POINTS_BACK})\b", re.IGNORECASE)
 _HANGS = re.compile(

@@ -14,18 +14,22 @@ from fractions import Fraction
 
 _SUM = re.compile(r"\$\s?(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?(?![\d$]|,\d|\.\d)")
 _ASKS_MONEY = re.compile(
-    r"how much (?:more |less )?(?:money|change|profit)\b|how much (?:more |less )?(?:does|do|did|will|would|has|have|is|was)"
-    r"\b[^.?!]*\b(?:cost|pay|paid|spend|spent|earn|earned|owe)\b|what (?:is|was|will be) the (?:total )?(?:cost|price|profit)\b",
+    r"how much (?:more |less )?(?:money|change|profit)\b|"
+    r"how much (?:more |less )?(?:does|do|did|will|would|has|have|is|was)\b[^.?!]*"
+    r"\b(?:cost|pay|paid|spend|spent|earn|earned|owe)\b|"
+    r"what (?:is|was|will be) the (?:total )?(?:cost|price|profit)\b",
     re.IGNORECASE,
 )
 _CURRENCY = re.compile(
-    r"\\|\d\s*\$|[€£¥¢]|\b(?:dollars?|cents?|coins?|quarters?|dimes?|nickels?|penn(?:y|ies)|bucks?|bills?|notes?|euros?|"
-    r"pounds?|rupees?|yen|pesos?|pence|currency|round\w*|nearest|whole|at (?:least|most)|more than|less than|minimum|"
-    r"maximum|exceed\w*|over|under|above|below|up to|afford|enough|hundreds?|thousands?|millions?|k|bonus|tax(?:es)?)\b",
+    r"\\|\d\s*\$|[€£¥¢]|\b(?:dollars?|cents?|coins?|quarters?|dimes?|nickels?|penn(?:y|ies)|bucks?|bills?|notes?|"
+    r"euros?|pounds?|rupees?|yen|pesos?|pence|currency|round\w*|nearest|whole|at (?:least|most)|more than|less than|minimum|"
+    r"maximum|exceed\w*|over|under|above|below|up to|afford|enough|hundreds?|thousands?|millions?|k|bonus|"
+    r"tax(?:es)?)\b",
     re.IGNORECASE,
 )
 _UNMARKED = re.compile(
-    r"\b(?:costs?|pay(?:s|ing)?|paid|spend(?:s|ing)?|spent|earn(?:s|ed|ing)?|worth|prices?|priced|sav(?:e|es|ed|ing)|owes?|at|of|is|was)"
+    r"\b(?:costs?|pay(?:s|ing)?|paid|spend(?:s|ing)?|spent|earn(?:s|ed|ing)?|worth|prices?|priced|"
+    r"sav(?:e|es|ed|ing)|owes?|at|of|is|was)"
     r"(?: (?:at|of|is|was))?\s+\d|\bfor\s+[\d.]+\s+(?:each|apiece|per)\b",
     re.IGNORECASE,
 )  # a number that could be a sum without its sign
