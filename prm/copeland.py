@@ -30,7 +30,7 @@ def pairings(n: int, meets: int, allowed: Callable[[int, int], bool], rng: rando
     """Pairs (i < j) so that each candidate meets about `meets` others, all of them where `meets` >= n - 1.
 
     The candidates stand on a ring in random order; the pairs at distance 1 connect them all, those at distance 2, 3,
-    ... follow until everyone has met enough. Pairs that are not allowed are left out, others further on make up for them.
+    ... follow until everyone has met enough. Pairs not allowed are left out, others further on make up for them.
     """
     ring = rng.sample(range(n), n)
     met = [0] * n

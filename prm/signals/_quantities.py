@@ -42,7 +42,8 @@ _STATES = re.compile(
 )
 _SPELLED = re.compile(
     r"\b(?:add|subtract|multipl|divid|minus|plus|times|half|twice|doubl|tripl|quarters? of|thirds? of|sum of|"
-    r"product of|difference|percent of|taking away|divis|combin|perform|bring|remainder|squar|cub(?:e|ing))|[+*/=^\\<>|]|"
+    r"product of|difference|percent of|taking away|divis|combin|perform|bring|remainder|squar|cub(?:e|ing))|"
+    r"[+*/=^\\<>|]|"
     r"(?<![\w'’])(?-i:[b-zB-HJ-Z])(?!\w)",
     re.IGNORECASE,
 )

@@ -56,7 +56,7 @@ class AnswerMap:
 
 @dataclass(frozen=True, slots=True)
 class Reposed:
-    """problem: what to ask instead, with an id of its own. of: the original's id. map: its answers -> the original's."""
+    """problem: what to ask instead, with an id of its own. of: the original's id. map: from its answers."""
 
     problem: Problem
     of: str

@@ -20,7 +20,8 @@ _LASTS = re.compile(
 )
 _POINTS_BACK = (
     r"he|she|it|they|him|them|his|her|hers|its|their|theirs|this|that|these|those|ones?|others?|another|both|former|"
-    r"latter|same|such|there|respectively|first|second|third|fourth|fifth|last|next|previous|previously|above|below|then"
+    r"latter|same|such|there|respectively|first|second|third|fourth|fifth|last|next|previous|previously|above|below|"
+    r"then"
 )
 _REFERS = re.compile(rf"\b(?:{_POINTS_BACK})\b", re.IGNORECASE)
 _HANGS = re.compile(

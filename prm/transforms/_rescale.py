@@ -1,8 +1,8 @@
 r"""The same story in a currency of which c buy one dollar: every "$N" becomes "$cN", the answer is c times as large.
 
 Sound by dimensions: where all sums of money are written "$N" and the answer is a sum of money, it is a function f(sums,
-counts) of the dimension money, and a change of the unit gives f(c sums, counts) = c f(sums, counts), whatever f is. Only
-a sum that is not written so or a constant of the currency can break this, hence a text is left alone that has LaTeX,
+counts) of the dimension money, and a change of the unit gives f(c sums, counts) = c f(sums, counts), whatever f is.
+Only a sum that is not written so or a constant of the currency can break this, hence a text is left alone that has LaTeX,
 names a currency, coins, notes or cents, rounds, compares with a threshold, has a number where a sum may be meant, or
 does not plainly ask for money.
 """
@@ -22,8 +22,8 @@ _ASKS_MONEY = re.compile(
 )
 _CURRENCY = re.compile(
     r"\\|\d\s*\$|[€£¥¢]|\b(?:dollars?|cents?|coins?|quarters?|dimes?|nickels?|penn(?:y|ies)|bucks?|bills?|notes?|"
-    r"euros?|pounds?|rupees?|yen|pesos?|pence|currency|round\w*|nearest|whole|at (?:least|most)|more than|less than|minimum|"
-    r"maximum|exceed\w*|over|under|above|below|up to|afford|enough|hundreds?|thousands?|millions?|k|bonus|"
+    r"euros?|pounds?|rupees?|yen|pesos?|pence|currency|round\w*|nearest|whole|at (?:least|most)|more than|less than|"
+    r"minimum|maximum|exceed\w*|over|under|above|below|up to|afford|enough|hundreds?|thousands?|millions?|k|bonus|"
     r"tax(?:es)?)\b",
     re.IGNORECASE,
 )
