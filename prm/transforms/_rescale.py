@@ -1,10 +1,10 @@
 r"""The same story in a currency of which c buy one dollar: every "$N" becomes "$cN", the answer is c times as large.
 
-Sound by dimensions: where all sums of money are written "$N" and the answer is a sum of money, it is a function f(sums,
-counts) of the dimension money, and a change of the unit gives f(c sums, counts) = c f(sums, counts), whatever f is.
-Only a sum that is not written so or a constant of the currency can break this, hence a text is left alone that has LaTeX,
-names a currency, coins, notes or cents, rounds, compares with a threshold, has a number where a sum may be meant, or
-does not plainly ask for money.
+Sound by dimensions: where all sums of money are written "$N" and the answer is a sum of money, it is a function
+f(sums, counts) of the dimension money, and a change of the unit gives f(c sums, counts) = c f(sums, counts), whatever
+f is. Only a sum that is not written so or a constant of the currency can break this, hence a text is left alone that
+has LaTeX, names a currency, coins, notes or cents, rounds, compares with a threshold, has a number where a sum may be
+meant, or does not plainly ask for money.
 """
 
 from __future__ import annotations
