@@ -1,10 +1,5 @@
 """Who said what: the fit behind a label set's reliabilities, and what each independence key contributed, for manifest, `prm show` and report.
 
-    fitted(signal folders, trust, labels config)              (Fit, "") or (None, why not)
-    report(signal folders, label folder, trust, config, fit)  plain numbers, see `report`
-    warnings(report)                                          what a reader must know before believing the labels
-    lines(report)                                             the same as a table of text
-
 Everything is read from at most `evidence.STEPS` steps: whole shards in one fixed shuffled order, as data sets come sorted.
 """
 
@@ -52,7 +47,7 @@ def report(
     "overruled" (of the labelled steps it spoke of, where the label says otherwise), "right", "miss": P(says right | right),
     P(says right | wrong), each [estimate, low, high] of a 95 % Beta interval, or null}}, "pairs": {"a+b": {"both" (share of steps),
     "agree", "linked" (correlation beyond what the fit explains), "missed", "expected" (both say right of a wrong step; if
-    independent)}}, "rests_on": {number of keys: labelled steps}, "classes": {"right", "wrong", "hidden"} or null, "fit"}.
+    independent)}}, "rests_on": {number of keys: labelled steps}, "classes": {"right", "seen", "hidden"} or null, "fit"}.
     """
     import numpy as np
 
@@ -78,7 +73,7 @@ def report(
         "keys": {key: {"signals": of_key[key], **_key(table, key, label, wrong)} for key in table.keys},
         "pairs": {f"{a}+{b}": _pair(table, a, b, fit, wrong) for a, b in combinations(table.keys, 2)},
         "rests_on": {str(n): int(count) for n, count in enumerate(rests) if count},
-        "classes": None if fit is None else dict(zip(("right", "wrong", "hidden"), fit.classes)),
+        "classes": None if fit is None else dict(zip(("right", "seen", "hidden"), fit.classes)),
         "fit": configs.plain(fit),
     }
 
@@ -210,9 +205,9 @@ def _together(fit: Fit, a: str, b: str) -> float:
 
 
 def _levels(fit: Fit, key: str, c: int) -> tuple[float, ...]:
-    """P(level | class) of a key; classes 0 right, 1 wrong, 2 hidden."""
+    """P(level | class) of a key."""
     witness = fit.witnesses[key]
-    return witness.right if c == 0 or (c == 2 and key in SHARED) else witness.wrong
+    return (witness.right, witness.seen, witness.hidden)[c]
 
 
 def _yes(fit: Fit, key: str, c: int) -> float:
@@ -243,7 +238,7 @@ def _beta(yes: float, no: float) -> list[float]:
 
 def _why(pair: Mapping[str, float], linked: bool) -> str:
     if linked:
-        return f"what they say goes together beyond what right and wrong explain (residual correlation {pair['linked']:.2f})"
+        return f"they go together beyond what right and wrong explain (residual correlation {pair['linked']:.2f})"
     return f"both miss {pair['missed']:.0%} of the wrong steps, {pair['expected']:.0%} if they were independent"
 
 

@@ -47,7 +47,7 @@ def test_the_vote_is_found_to_miss_what_the_policy_gets_wrong_systematically():
     assert (right[truth == 1] < 0.5).mean() > 0.85 and (right[truth == 0] > 0.5).mean() > 0.97
     assert sum(made.classes) == pytest.approx(1) and made.classes[2] > 0.04, "hidden errors are seen to be there"
     reask = made.witnesses["reask"]
-    assert says_right(reask, reask.right) > 0.93 and says_right(reask, reask.wrong) < 0.3
+    assert says_right(reask, reask.right) > 0.93 and says_right(reask, reask.seen) < 0.3
 
 
 def test_three_keys_tell_a_careless_calculator_from_a_careful_one():
@@ -90,7 +90,7 @@ def test_a_problem_is_one_observation():
     copies = Said(table.keys, np.repeat(table.said, 10, 0), np.repeat(table.groups, 10))
     once, often = fit(table), fit(copies)
     assert often.classes == pytest.approx(once.classes, abs=0.01)
-    assert often.witnesses["reask"].sd == pytest.approx(once.witnesses["reask"].sd, rel=0.05)
+    assert often.witnesses["reask"].sd[0] == pytest.approx(once.witnesses["reask"].sd[0], rel=0.05)
 
 
 def test_two_independent_keys_weigh_more_than_one_and_silence_adds_nothing():
