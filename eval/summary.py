@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import choices, label_quality, metrics, published, who
+from eval import choices, gate, label_quality, metrics, published, reposed, who
+from eval.gate import points  # noqa: F401  (tables elsewhere print with it)
 from prm import recipe as recipes
 from prm import references
 from prm.errors import PrmError
 from prm.records import Group
 from prm.store import Run
-
-NO_GAIN = "no evidence of gain over voting"
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Held:
-    """The held-out split: its groups, what is right, and each arm's scores."""
+    """The held-out split: its groups, what is right, and each arm's scores. asked: the same problems as they were re-posed, or None."""
 
     groups: list[Group]
     gold: Mapping[str, references.Reference]
     judged: list[choices.Judged]
     scores: Mapping[str, choices.Scores]
+    asked: list[choices.Judged] | None = None
 
 
 def read(run: Run, recipe: recipes.Recipe) -> Held:
@@ -50,13 +50,15 @@ def read(run: Run, recipe: recipes.Recipe) -> Held:
         if not run.complete(stage):
             raise PrmError(f"{run.path}: stage {stage} is not complete; give the same `prm run` command again")
     groups, gold = list(run.groups("test")), references.load(recipe, "test")
-    judged = choices.judge(groups, {id: reference.answer for id, reference in gold.items()}, recipe.answers)
+    answers = {id: reference.answer for id, reference in gold.items()}
+    judged = choices.judge(groups, answers, recipe.answers)
     scores = {
         arm: choices.by_problem(run.rows(f"scores.{arm}.test"))
         for arm in recipe.arms
         if f"scores.{arm}.test" in run.folders
     }
-    return Held(groups, gold, judged, scores)
+    asked = choices.judge(reposed.groups(run), answers, recipe.answers) if recipe.repose else None
+    return Held(groups, gold, judged, scores, asked)
 
 
 def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> tuple[dict, Held]:
@@ -65,7 +67,7 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
     held = read(run, recipe)
     rows = _rows(run, recipe, held, published.load(published_paths))
     table = intervals(rows, recipe.seed)
-    improves, verdict, because = judge_claim({row.key: row.accuracy_P for row in rows}, recipe.seed)
+    verdict = _claim({row.key: row.accuracy_P for row in rows})
     quality = _quality(run, recipe, held.gold)
     stages = [{"name": name, **_facts(run, name)} for name in run.stages()]
     samples = max((len(g.samples) for g in held.groups), default=0)
@@ -81,9 +83,9 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
             **{row["key"]: row["accuracy"] for row in table},
             "label_auroc": auroc("labels prm"),
             "prm_step_auroc": auroc("PRM prm"),
-            "verdict": verdict,
-            "because": because,
-            "improves": improves,
+            "verdict": verdict.text,
+            "because": verdict.because,
+            "improves": verdict.improves,
             "intervals": {row["key"]: row["difference"] for row in table},
             "rows": table,
             "curve": choices.curve(
@@ -121,30 +123,12 @@ def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
     return table
 
 
-def judge_claim(accuracy: Mapping[str, np.ndarray | None], seed: int) -> tuple[bool, str, str]:
-    """(improves, verdict, why). "Improves" is said only where both intervals exclude 0."""
-    ours, majority, outcome = (accuracy.get(key) for key in ("prm_vote", "majority", "orm_vote"))
-    if ours is None or outcome is None:
-        missing = "PRM (arm `prm`)" if ours is None else "outcome model on the same data (arm `orm`)"
-        return False, NO_GAIN, f"The run has no {missing} to compare."
-    over_vote = metrics.paired_intervals(ours, majority, seed=seed)[0]
-    over_outcome = metrics.paired_intervals(ours, outcome, seed=seed)[0]
-    improves = bool(over_vote[1] > 0 and over_outcome[1] > 0)
-    because = (
-        f"Weighted by our PRM the vote differs from majority by {points(over_vote)} and from the outcome model "
-        f"trained on the same data by {points(over_outcome)}. "
-    )
-    ceiling = accuracy.get("gold_prm_vote")
-    if ceiling is not None and metrics.paired_intervals(ceiling, majority, seed=seed)[0][1] <= 0:
-        because += "The PRM trained on gold does not beat majority either: this test cannot tell good labels from bad. "
-    because += "One seed; the claim needs the same on five."
-    return improves, "ahead of voting on one seed" if improves else NO_GAIN, because
-
-
-def points(interval: Sequence[float]) -> str:
-    """An interval in words: "+9.4 points (95 % interval +7.1 to +11.7)"."""
-    mean, low, high = (100 * x for x in interval)
-    return f"{mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+def _claim(accuracy: Mapping[str, np.ndarray | None]) -> gate.Verdict:
+    """What the release gate says of this one world."""
+    of = {
+        key: None if accuracy.get(key) is None else [accuracy[key]] for key in ("prm_vote", "orm_vote", "gold_prm_vote")
+    }
+    return gate.judge(of["prm_vote"], [accuracy["majority"]], of["orm_vote"], of["gold_prm_vote"])
 
 
 def clean(value):
@@ -170,6 +154,8 @@ def _rows(run: Run, recipe: recipes.Recipe, held: Held, others: Mapping[str, cho
         ),
         Row("majority", f"majority of {n}", "base", choices.by_majority(judged)),
     ]
+    if held.asked:
+        rows.append(Row("reasked_vote", f"majority of {n} re-asked", "base", choices.by_majority(held.asked)))
     for name in _free_signals(run, recipe):
         scores = choices.by_problem(run.rows(f"signal.{name}.test"))
         rows.append(
@@ -179,6 +165,7 @@ def _rows(run: Run, recipe: recipes.Recipe, held: Held, others: Mapping[str, cho
     for name, scores in others.items():
         rows += _pair(judged, scores, "min", f"published_{name}", name, "published", n)
     rows += _arm(recipe, held, "prm", "ours", "ours", {"bon": "prm_bon", "vote": "prm_vote"}, n)
+    rows += _over_reposed(run, recipe, held, n)
     for arm in (name for name in held.scores if name not in ("prm", "orm", "gold")):  # in the recipe's order
         rows += _pair(judged, held.scores[arm], recipe.arms[arm].reduce, f"arm_{arm}", f"arm {arm}", "base", n)
     rows += _arm(recipe, held, "gold", "trained on gold", "gold", {"bon": "gold_prm_bon", "vote": "gold_prm_vote"}, n)
@@ -194,6 +181,15 @@ def _arm(recipe, held: Held, arm: str, name: str, role: str, keys: Mapping[str, 
         Row(key, titles[way], role, ways[way](held.judged, held.scores[arm], recipe.arms[arm].reduce))
         for way, key in keys.items()
     ]
+
+
+def _over_reposed(run: Run, recipe: recipes.Recipe, held: Held, n: int) -> list[Row]:
+    """Ours, voting over re-posed problems with as many samples."""
+    if held.asked is None or "prm" not in recipe.repose.arms:
+        return []
+    scores = choices.by_problem(reposed.scores(run, "prm"))
+    accuracy = choices.by_vote(held.asked, scores, recipe.arms["prm"].reduce)
+    return [Row("prm_reasked_vote", f"ours, weighted vote of {n} re-asked", "ours", accuracy)]
 
 
 def _pair(judged, scores: choices.Scores, reduce: str, key: str, name: str, role: str, n: int) -> list[Row]:

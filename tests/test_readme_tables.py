@@ -13,7 +13,7 @@ SUMMARY = {
     "problems": 1000,
     "samples": 16,
     "seeds": [0],
-    "verdict": "ahead of voting on one seed",
+    "verdict": "no evidence of gain over voting",
     "because": "By a lot.",
     "rows": [
         {"name": "majority of 16", "role": "base", "accuracy": 0.741, "difference": None},

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_run import write
 
-from eval import html, label_quality, report, summary
+from eval import gate, html, label_quality, report, summary
 from prm.errors import PrmError
 from prm.records import StepScores
 
@@ -51,15 +51,26 @@ def test_summary_holds_what_was_promised(good):
 
 
 def test_the_claim_needs_both_intervals(good):
-    assert good[1]["improves"] and good[1]["verdict"] == "ahead of voting on one seed"
     rng = np.random.default_rng(0)
-    majority = (rng.random(300) < 0.7).astype(float)
-    better = np.maximum(majority, rng.random(300) < 0.3)
-    claim = lambda **rows: summary.judge_claim({"majority": majority, **rows}, seed=0)
-    assert claim(prm_vote=better, orm_vote=majority)[0]
-    assert claim(prm_vote=better, orm_vote=better)[:2] == (False, "no evidence of gain over voting")
-    assert claim(prm_vote=majority, orm_vote=majority, gold_prm_vote=majority)[2].count("cannot tell good labels") == 1
-    assert "no outcome model" in claim(prm_vote=better, orm_vote=None)[2]
+    majority = [(rng.random(300) < 0.7).astype(float) for _ in range(5)]
+    better = [np.maximum(world, rng.random(300) < 0.3) for world in majority]
+    assert gate.judge(better, majority, majority).text == "improves"
+    assert gate.judge(better, majority, better).text == "no evidence of gain over voting"
+    assert gate.judge(majority, majority, majority, majority).because.count("cannot tell good labels") == 1
+    assert "no outcome model" in gate.judge(better, majority, None).because
+
+
+def test_one_seed_is_no_evidence_however_far_ahead(good):
+    assert good[1]["prm_vote"] > good[1]["majority"] and not good[1]["improves"]
+    assert good[1]["verdict"] == "no evidence of gain over voting" and "needs the same on 5" in good[1]["because"]
+
+
+def test_one_world_that_differs_widens_the_interval():
+    even = [np.r_[np.ones(60), np.zeros(40)]] * 5
+    base = [np.zeros(100)] * 5
+    uneven = [np.r_[np.ones(share), np.zeros(100 - share)] for share in (100, 90, 60, 40, 10)]
+    narrow, wide = gate.difference(even, base), gate.difference(uneven, base)
+    assert narrow[0] == pytest.approx(wide[0]) and wide[2] - wide[1] > 3 * (narrow[2] - narrow[1])
 
 
 def test_a_blind_prm_claims_nothing(tmp_path):
@@ -71,7 +82,7 @@ def test_a_blind_prm_claims_nothing(tmp_path):
 
 def test_the_table_for_a_terminal(good):
     text = report.text(good[1])
-    assert "majority of 8" in text and "ours, weighted vote" in text and "ahead of voting on one seed" in text
+    assert "majority of 8" in text and "ours, weighted vote" in text and "no evidence of gain over voting" in text
 
 
 class Page(HTMLParser):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prm.engines import Engine, Sampling
+    from prm.plugins import Plugin
     from prm.recipe import Recipe
     from prm.records import Problem, Sample
 
@@ -35,16 +36,16 @@ class Context:
             self._made[key] = make()
         return self._made[key]
 
-    def engine(self) -> Engine:
-        """The recipe's engine, opened on first use; what it generates is counted in `tokens`."""
-        plugin = self.recipe.engine
-        return self.cached("engine", lambda: _Metered(plugin.module.open_engine(plugin.config), self))
+    def engine(self, plugin: Plugin | None = None) -> Engine:
+        """The recipe's engine or another, opened on first use; what it generates is counted in `tokens`."""
+        plugin = plugin or self.recipe.engine
+        return self.cached(plugin, lambda: _Metered(plugin.module.open_engine(plugin.config), self))
 
     def close(self) -> None:
-        """Closes the engine if it was opened and lets go of the rest."""
-        engine = self._made.get("engine")
+        """Closes the engines that were opened and lets go of the rest."""
+        engines = [made for made in self._made.values() if isinstance(made, _Metered)]
         self._made.clear()
-        if engine is not None:
+        for engine in engines:
             engine.close()
 
 

@@ -190,7 +190,4 @@ def _plugin(config: Config) -> plugins.Plugin:
 
 
 def _engine(config: Config, context):
-    if not config.engine:
-        return context.engine()
-    judge = _plugin(config)
-    return context.cached(("engine", repr(config.engine)), lambda: judge.module.open_engine(judge.config))
+    return context.engine(_plugin(config)) if config.engine else context.engine()

@@ -1,0 +1,185 @@
+"""What one world's run shows: for each row an accuracy a problem, the labels' quality, and what they cost.
+
+A row is an arm of the recipe (votes weighted by its PRM), or a way of choosing that needs no PRM. Everything is measured on the test split, but
+for the labels, which are measured where they train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from eval import choices, label_quality, metrics, reposed
+from eval.summary import clean, truth_of
+from prm import recipe as recipes
+from prm import references
+from prm.records import StepScores
+from prm.signals import reask
+from prm.store import Run
+from prm.world.facts import held_out, mistaught
+from prm.world.story import HELD_OUT_PHRASES, read_equations
+
+THRESHOLD = label_quality.THRESHOLD
+
+
+def measure(path: Path) -> dict:
+    """The world's numbers, plain data: {"seed", "rows", "strata", "costs", "warnings"}; accuracies are lists, one a problem."""
+    run, recipe = Run(path), recipes.of_run(path)
+    groups, gold = list(run.groups("test")), references.load(recipe, "test")
+    answers = {id: reference.answer for id, reference in gold.items()}
+    judged = choices.judge(groups, answers, recipe.answers)
+    asked = choices.judge(reposed.groups(run), answers, recipe.answers) if recipe.repose else None
+    truth = {split: truth_of(run, split, references.load(recipe, split)) for split in recipe.problems}
+    rows = _votes(groups, judged, asked)
+    for arm in recipe.arms:
+        rows[arm] = _arm(run, recipe, arm, judged, truth)
+        if asked and arm in recipe.repose.arms:
+            scores = choices.by_problem(reposed.scores(run, arm))
+            rows[f"{arm} over re-asked problems"] = _weighted(asked, scores, recipe.arms[arm].reduce)
+    return clean(
+        {
+            "seed": recipe.seed,
+            "problems": len(judged),
+            "rows": rows,
+            "strata": _strata(recipe, groups, gold),
+            "held_out": _held_out(run, recipe, groups, truth["test"]),
+            "costs": _costs(run, recipe),
+            "warnings": _warnings(run),
+        }
+    )
+
+
+def _votes(groups, judged, asked) -> dict[str, dict]:
+    """The ways of choosing that need no PRM."""
+    samples = [sample for group in groups for sample in group.samples]
+    rows = {
+        "one sample": {"vote": choices.one_sample(judged).tolist()},
+        "majority": {"vote": choices.by_majority(judged).tolist()},
+        "oracle": {"vote": choices.any_right(judged).tolist()},
+        "log-probability": _weighted(judged, choices.logprob_scores(samples), "last"),
+    }
+    if asked:
+        rows["re-asked vote"] = {"vote": choices.by_majority(asked).tolist()}
+        rows["re-asked oracle"] = {"vote": choices.any_right(asked).tolist()}
+    return rows
+
+
+def _arm(run: Run, recipe: recipes.Recipe, arm: str, judged, truth: Mapping[str, Mapping]) -> dict:
+    scores, split = list(run.rows(f"scores.{arm}.test")), recipe.arms[arm].problems
+    made = list(run.rows(f"labels.{arm}.{split}"))
+    return {
+        **_weighted(judged, choices.by_problem(scores), recipe.arms[arm].reduce),
+        "prm": _auroc(label_quality.quality(scores, truth["test"])),
+        "labels": {**_auroc(label_quality.quality(made, truth[split])), **_precision(made, truth[split])},
+        "cost": _cost(run, recipe, arm, made),
+    }
+
+
+def _weighted(judged, scores: choices.Scores, reduce: str) -> dict[str, list]:
+    return {
+        "vote": choices.by_vote(judged, scores, reduce).tolist(),
+        "bon": choices.by_best(judged, scores, reduce).tolist(),
+    }
+
+
+def _auroc(quality: Mapping) -> dict:
+    return {
+        **{kind: views["overall"] for kind, views in quality["auroc"].items()},
+        "first_error": quality["auroc"]["all"]["first_error"],
+        "f1": quality["first_error"]["f1"],
+    }
+
+
+def _precision(rows: Sequence[StepScores], truth: Mapping[tuple[str, int], Sequence[str]]) -> dict[str, float]:
+    """precision: the labelled steps whose class is the true one (a step after an error counts as wrong); coverage: of all steps."""
+    told = [
+        (value >= THRESHOLD) == (kind == "right")
+        for row in rows
+        for value, weight, kind in zip(row.values, row.weights, truth[row.problem_id, row.index] if row.values else ())
+        if weight > 0
+    ]
+    steps = sum(len(row.values) for row in rows)
+    return {"precision": float(np.mean(told)) if told else float("nan"), "coverage": len(told) / steps, "n": len(told)}
+
+
+def _cost(run: Run, recipe: recipes.Recipe, arm: str, made: Sequence[StepScores]) -> float:
+    """Generated tokens a labelled step beyond the samples themselves; what is asked is shared within a problem, never between."""
+    split, tokens = recipe.arms[arm].problems, 0
+    for name in recipe.arms[arm].signals:
+        manifest = run.folder(f"signal.{name}.{split}").manifest()
+        tokens += manifest.get("report", {}).get("tokens_apart", manifest["tokens"])
+    return tokens / max(1, sum(weight > 0 for row in made for weight in row.weights))
+
+
+def _costs(run: Run, recipe: recipes.Recipe) -> dict[str, float]:
+    """Tokens a step that the signal judges, for each signal that generates, over the very solutions that Monte-Carlo judges."""
+    of = [s for s in recipe.signals if recipe.signals[s].name == "monte_carlo"]
+    limit = recipe.signals[of[0]].config.per_problem if of else None
+    found = {}
+    for name, plugin in recipe.signals.items():
+        stage = f"signal.{name}.train"
+        if stage not in run.folders or plugin.name not in ("monte_carlo", "reask"):
+            continue
+        rows = [row for row in run.rows(stage) if limit is None or row.index < limit]
+        judged = sum(value is not None for row in rows for value in row.values)
+        manifest = run.folder(stage).manifest()
+        tokens = reask.report(rows)["tokens_apart"] if plugin.name == "reask" else manifest["tokens"]
+        found[name] = tokens / judged if judged else float("nan")
+        if plugin.name == "reask":
+            found[f"{name}, shared by all problems"] = reask.report(rows)["tokens"] / judged
+    return found
+
+
+def _strata(recipe: recipes.Recipe, groups, gold: Mapping) -> dict[str, list[bool]]:
+    """Which problems ask for a mis-taught fact, for a held-out fact, or in a held-out phrase."""
+    world = recipe.problems["test"].world
+    facts = [set(gold[group.problem.id].program.facts()) for group in groups]
+    words = [phrase.split("{}")[0] for phrase in HELD_OUT_PHRASES]
+    return {
+        "systematic": [not mistaught(world).keys().isdisjoint(asked) for asked in facts],
+        "held-out facts": [not held_out(world).isdisjoint(asked) for asked in facts],
+        "held-out phrases": [any(f" {word}" in group.problem.text for word in words) for group in groups],
+    }
+
+
+def _held_out(run: Run, recipe: recipes.Recipe, groups, truth: Mapping) -> dict[str, dict]:
+    """AUROC of every PRM on the steps that assert a held-out fact (first errors and right steps)."""
+    facts = held_out(recipe.problems["test"].world)
+    asserts = {
+        (group.problem.id, sample.index): [_asserts(step, facts) for step in steps.cut(sample.text)]
+        for group in groups
+        for sample, steps in zip(group.samples, group.steps)
+    }
+    found = {}
+    for arm in recipe.arms:
+        told = [
+            (value, kind)
+            for row in run.rows(f"scores.{arm}.test")
+            for value, kind, meets in zip(
+                row.values,
+                truth[row.problem_id, row.index] if row.values else (),
+                asserts[row.problem_id, row.index],
+            )
+            if meets and value is not None
+        ]
+        found[arm] = {name: _auroc_of(told, wrong) for name, wrong in label_quality.KINDS.items() if wrong}
+    return found
+
+
+def _asserts(step: str, facts) -> bool:
+    return any((operator, left, right) in facts for left, operator, right, _ in read_equations(step))
+
+
+def _auroc_of(told: Sequence[tuple[float, str]], wrong: Sequence[str]) -> float:
+    kept = [(value, kind == "right") for value, kind in told if kind == "right" or kind in wrong]
+    return metrics.auroc([value for value, _ in kept], [right for _, right in kept])
+
+
+def _warnings(run: Run) -> dict[str, list[str]]:
+    """What the tool itself warned of, by stage."""
+    told = {
+        stage: run.folder(stage).manifest().get("report", {}).get("warnings", []) for stage in run.stages("signal.")
+    }
+    return {stage: warnings for stage, warnings in told.items() if warnings}

@@ -1,0 +1,184 @@
+"""All worlds together: summary.json, and the table for a terminal or README.md.
+
+For every row: vote, the mean accuracy of the weighted vote; gain, its paired difference to majority as (mean, low, high); vote_ci, that
+interval laid at majority's mean; bon, best-of-N; recovered, the mean over worlds of (vote - majority) / (gold_vote - majority). Quality of the
+labels and their cost are means over worlds. Numbers that do not exist are None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from eval import gate
+from eval.summary import clean
+
+OURS, RIVAL, BOTH = "prm", "re-asked vote", "prm over re-asked problems"
+TITLES = {
+    "log-probability": "log-probability (no training)",
+    "orm": "outcome model on the same data",
+    "ttrl": "TTRL: the majority's answer as every step's label",
+    "sprm": "SPRM: the same, with its own dynamic weights",
+    "mc_hard": "Math-Shepherd, hard (8 rollouts, judged by the vote)",
+    "mc_soft": "Math-Shepherd, soft (8 rollouts, judged by the vote)",
+    "tree": "prefix tree (no extra samples)",
+    "pairwise": "pairwise step consistency",
+    "vote_keyed": "all that derives from the vote",
+    "two_routes": "re-asked by two routes",
+    "shared": "control: 58 % of the facts by routes that contain the computation in doubt",
+    "suspect": "control: all routes contain the computation in doubt",
+    "seen": "ours, facts and phrases held out",
+    "seen_gold": "trained on gold, facts and phrases held out",
+    "all": "re-asked, vote and log-probability together",
+    "prm": "**ours: re-asked by other routes**",
+    RIVAL: "the rival: vote over re-asked problems (no training)",
+    BOTH: "**ours, over re-asked problems**",
+    "gold": "trained on gold: the ceiling",
+    "gold over re-asked problems": "the ceiling, over re-asked problems",
+}
+
+
+def summarise(worlds: Sequence[Mapping]) -> dict:
+    """summary.json's content, from what `measure` gave of each world."""
+    votes = {name: [world["rows"].get(name, {}).get("vote") for world in worlds] for name in _names(worlds)}
+    majority, gold = votes["majority"], votes["gold"]
+    verdict = gate.judge(votes[OURS], majority, votes.get("orm"), gold)
+    rows = {name: _row(name, worlds, votes) for name in TITLES if name in votes}
+    return clean(
+        {
+            "seeds": [world["seed"] for world in worlds],
+            "problems": worlds[0]["problems"],
+            "majority": _mean(majority),
+            "one_sample": _mean(votes["one sample"]),
+            "oracle": _mean(votes["oracle"]),
+            "gold_vote": _mean(gold),
+            "reasked_vote": _mean(votes[RIVAL]),
+            "gate": verdict.text,
+            "because": verdict.because,
+            "over_rival": gate.difference(votes[BOTH], votes[RIVAL]),
+            "rows": rows,
+            "strata": {name: _stratum(name, worlds, votes) for name in worlds[0]["strata"]},
+            "held_out": _held_out(worlds),
+            "costs": _means([world["costs"] for world in worlds]),
+            "warnings": worlds[0]["warnings"],
+            "worlds": [_world(world) for world in worlds],
+        }
+    )
+
+
+def _names(worlds: Sequence[Mapping]) -> list[str]:
+    return list(dict.fromkeys(name for world in worlds for name in world["rows"]))
+
+
+def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
+    """Worlds that lack the row (some controls are run on the first ones alone) are left out on both sides."""
+    here = [i for i, vote in enumerate(votes[name]) if vote is not None]
+    mine, majority, gold = ([votes[key][i] for i in here] for key in (name, "majority", "gold"))
+    gain, base = gate.difference(mine, majority), _mean(majority)
+    rows = [worlds[i]["rows"][name] for i in here]
+    labels = _means([row.get("labels") or {} for row in rows])
+    bon = [row["bon"] for row in rows if row.get("bon")]
+    return {
+        "vote": _mean(mine),
+        "vote_ci": [base + gain[1], base + gain[2]],
+        "gain": list(gain),
+        "bon": _mean(bon) if bon else None,
+        "recovered": float(np.mean([_recovered(*three) for three in zip(mine, majority, gold)])),
+        "auroc_random": labels.get("random"),
+        "auroc_systematic": labels.get("systematic"),
+        "precision": labels.get("precision"),
+        "coverage": labels.get("coverage"),
+        "tokens_per_label": _means([{"cost": row["cost"]} for row in rows if "cost" in row]).get("cost"),
+        "prm_auroc": _means([row.get("prm") or {} for row in rows]) or None,
+        "seeds": [worlds[i]["seed"] for i in here],
+    }
+
+
+def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[float]) -> float:
+    return (np.mean(mine) - np.mean(majority)) / (np.mean(gold) - np.mean(majority))
+
+
+def _stratum(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
+    """Votes on the problems of a stratum and on the others: {row: {"in": (accuracy, gain), "out": ...}}, and how many there are."""
+    marks = [np.array(world["strata"][name], bool) for world in worlds]
+    found = {"share": float(np.mean([mark.mean() for mark in marks]))}
+    for row in (OURS, "all", "seen", "seen_gold", "gold", RIVAL, BOTH, "orm"):
+        if any(vote is None for vote in votes.get(row, [None])):
+            continue
+        found[row] = {side: _part(votes[row], votes["majority"], pick) for side, pick in _sides(marks)}
+    return found
+
+
+def _sides(marks: Sequence[np.ndarray]) -> list[tuple[str, list[np.ndarray]]]:
+    return [("in", list(marks)), ("out", [~mark for mark in marks])]
+
+
+def _part(votes: Sequence, majority: Sequence, pick: Sequence[np.ndarray]) -> dict:
+    mine, base = ([np.array(v, float)[p] for v, p in zip(side, pick)] for side in (votes, majority))
+    return {"vote": _mean(mine), "majority": _mean(base), "gain": list(gate.difference(mine, base))}
+
+
+def _held_out(worlds: Sequence[Mapping]) -> dict:
+    """AUROC of each PRM on steps that assert a held-out fact."""
+    arms = worlds[0]["held_out"]
+    return {arm: _means([world["held_out"].get(arm, {}) for world in worlds]) for arm in arms}
+
+
+def _world(world: Mapping) -> dict:
+    """A world by itself: every row's vote."""
+    return {"seed": world["seed"], **{name: float(np.mean(row["vote"])) for name, row in world["rows"].items()}}
+
+
+def _mean(worlds: Sequence[Sequence[float]]) -> float:
+    return float(np.mean([np.nanmean(np.asarray(world, float)) for world in worlds]))
+
+
+def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """Means by key over the rows that have it."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    known = {key: [row[key] for row in rows if row.get(key) is not None] for key in keys}
+    return {key: float(np.mean(values)) for key, values in known.items() if values}
+
+
+def markdown(found: Mapping) -> str:
+    """The table, with what it was measured on and the gate's verdict."""
+    heads = [
+        "labels, or way of choosing",
+        "vote of 16",
+        "minus majority, points [95 %]",
+        "best of 16",
+        "of the ceiling's gain",
+    ]
+    heads += ["AUROC random", "AUROC systematic", "precision", "coverage", "tokens a label"]
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    lines += [f"| {TITLES[name]} | " + " | ".join(_cells(row)) + " |" for name, row in found["rows"].items()]
+    return "\n".join([*lines, "", _words(found)])
+
+
+def _words(found: Mapping) -> str:
+    """What the table was measured on, the rival, and the gate's verdict."""
+    mean, low, high = (100 * x for x in found["over_rival"])
+    base = f"One sample {_three(found['one_sample'])}, majority {_three(found['majority'])}, any of 16 {_three(found['oracle'])}. "
+    rival = f"Ours over re-asked problems minus the vote over them: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]. "
+    worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, 16 samples each. "
+    return f"{worlds}{base}{rival}The gate says: **{found['gate']}**. {found['because']}"
+
+
+def _cells(row: Mapping) -> list[str]:
+    mean, low, high = (100 * x for x in row["gain"])
+    two: Callable = lambda value: "" if value is None else f"{value:.2f}"
+    cost = row["tokens_per_label"]
+    return [
+        _three(row["vote"]),
+        f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
+        _three(row["bon"]),
+        two(row["recovered"]),
+        *(_three(row[key]) for key in ("auroc_random", "auroc_systematic", "precision")),
+        two(row["coverage"]),
+        "" if cost is None else f"{cost:.1f}",
+    ]
+
+
+def _three(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,58 @@
+"""One world of the ablation: facts, policy, problems and PRMs all drawn anew by its seed.
+
+    runs/ablation/seed-3/policy      trained by prm.world.pretrain
+    runs/ablation/seed-3/run         a run of the recipe with that policy as engine and backbone
+
+Both are kept: what is there is not made again, and a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import yaml
+
+from prm import pipeline, recipe
+from prm.config import build
+from prm.world import pretrain
+
+POLICY = Path("recipes/world-policy.yaml")  # the shipped policy's training, for other seeds
+
+
+CONTROLS = ("two_routes", "shared", "suspect")  # arms that show what does not work; two worlds are enough for that
+
+
+def make(path: Path, out: Path, seed: int, controls: bool) -> Path:
+    """The finished run's folder. controls: with the arms CONTROLS."""
+    folder = out / f"seed-{seed}"
+    loaded = recipe.load(path, overrides(folder, policy_of(folder / "policy", seed), seed))
+    pipeline.run(loaded if controls else without(loaded, CONTROLS))
+    return folder / "run"
+
+
+def without(loaded: recipe.Recipe, arms: Collection[str]) -> recipe.Recipe:
+    """The recipe without some arms and the signals that only they use."""
+    kept = {name: arm for name, arm in loaded.arms.items() if name not in arms}
+    used = {signal for arm in kept.values() for signal in arm.signals} | set(loaded.measured or loaded.signals)
+    return replace(loaded, arms=kept, signals={name: s for name, s in loaded.signals.items() if name in used})
+
+
+def overrides(folder: Path, policy: Path, seed: int) -> list[str]:
+    """What makes the recipe this world's: its policy, its mis-taught facts, problems and samples that no other world has."""
+    made = [f"out={folder / 'run'}", f"seed={seed}", f"sampling.seed={seed}"]
+    made += [f"engine.model={policy}", f"prm.backbone={policy}"]
+    for number, split in enumerate(("train", "seen", "test"), 1):
+        made += [f"problems.{split}.world={seed}", f"problems.{split}.seed={100 * seed + number}"]
+    return made
+
+
+def policy_of(folder: Path, seed: int) -> Path:
+    shipped = build(pretrain.Config, yaml.safe_load(POLICY.read_text()), str(POLICY))
+    config = replace(shipped, out=str(folder), world=seed, seed=seed)
+    card = folder / "world.json"  # written last
+    if not card.exists() or json.loads(card.read_text())["config"] != asdict(config):
+        pretrain.train(config)
+    return folder

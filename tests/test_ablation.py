@@ -1,0 +1,119 @@
+"""The ablation: one tiny world from policy to numbers, and what five worlds' numbers become."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from eval.ablation import __main__ as ablation
+from eval.ablation import table, world
+from prm import recipe
+
+RECIPE = "recipes/ablation.yaml"
+
+
+def made(seed: int, gain: float = 0.10) -> dict:
+    """A world's measurements: 400 problems, majority right on 3 in 4, ours on more."""
+    rng = np.random.default_rng(seed)
+    majority = (rng.random(400) < 0.75).astype(float)
+    better = np.maximum(majority, rng.random(400) < 4 * gain)
+    best = np.maximum(better, rng.random(400) < 0.2)
+    votes = {"majority": majority, "one sample": majority, "oracle": np.ones(400), "re-asked vote": better}
+    arms = {"prm": better, "orm": majority, "gold": best, "prm over re-asked problems": best}
+    quality = {"labels": {"random": 0.99, "systematic": 1.0, "precision": 0.98, "coverage": 0.8}, "cost": 12.0}
+    rows = {name: {"vote": vote.tolist()} for name, vote in votes.items()}
+    rows |= {name: {"vote": vote.tolist(), "bon": vote.tolist(), **quality} for name, vote in arms.items()}
+    strata = {"systematic": (rng.random(400) < 0.3).tolist()}
+    held_out = {"prm": {"random": 0.8, "systematic": 0.9}}
+    costs = {"reask": 12.0, "mc_soft": 90.0}
+    return {
+        "seed": seed,
+        "problems": 400,
+        "rows": rows,
+        "strata": strata,
+        "held_out": held_out,
+        "costs": costs,
+        "warnings": {},
+    }
+
+
+def test_the_summary_keeps_its_contract():
+    found = table.summarise([made(seed) for seed in range(1, 6)])
+    assert {"seeds", "problems", "majority", "oracle", "gold_vote", "reasked_vote", "gate", "rows"} <= found.keys()
+    keys = {
+        "vote",
+        "vote_ci",
+        "bon",
+        "recovered",
+        "auroc_random",
+        "auroc_systematic",
+        "precision",
+        "coverage",
+        "tokens_per_label",
+    }
+    assert all(keys <= row.keys() for row in found["rows"].values())
+    ours = found["rows"]["prm"]
+    assert found["gate"] == "improves" and 0 < ours["recovered"] < 1 == found["rows"]["gold"]["recovered"]
+    assert ours["vote_ci"][0] < ours["vote"] < ours["vote_ci"][1]
+    assert ours["vote"] - found["majority"] == pytest.approx(ours["gain"][0])
+    assert found["rows"]["orm"]["recovered"] == pytest.approx(0)
+    json.dumps(found, allow_nan=False)
+
+
+def test_four_worlds_are_no_evidence():
+    assert table.summarise([made(seed) for seed in range(1, 5)])["gate"] == "no evidence of gain over voting"
+
+
+def test_a_row_of_some_worlds_is_compared_on_those():
+    worlds = [made(seed) for seed in range(1, 6)]
+    worlds[0]["rows"]["suspect"] = worlds[0]["rows"]["orm"]
+    row = table.summarise(worlds)["rows"]["suspect"]
+    assert row["seeds"] == [1] and row["gain"] == [0, 0, 0]
+
+
+def test_the_table_has_a_line_a_row():
+    found = table.summarise([made(seed) for seed in range(1, 6)])
+    lines = table.markdown(found).splitlines()
+    assert sum(line.startswith("| ") for line in lines) == 1 + len(found["rows"])
+    assert "The gate says: **improves**" in lines[-1]
+
+
+def test_controls_and_their_signals_can_be_left_out():
+    whole = recipe.load(RECIPE)
+    kept = world.without(whole, world.CONTROLS)
+    assert not kept.arms.keys() & set(world.CONTROLS) and set(world.CONTROLS) <= whole.arms.keys()
+    assert not kept.signals.keys() & set(world.CONTROLS) and "reask" in kept.signals
+
+
+def test_a_policy_is_trained_once(tmp_path, monkeypatch):
+    plain = yaml.safe_load(Path("recipes/world-policy.yaml").read_text())
+    (tmp_path / "policy.yaml").write_text(
+        yaml.safe_dump({**plain, "examples": 128, "hidden": 32, "layers": 1, "intermediate": 32})
+    )
+    monkeypatch.setattr(world, "POLICY", tmp_path / "policy.yaml")
+    card = world.policy_of(tmp_path / "policy", 3) / "world.json"
+    before = card.stat().st_mtime_ns
+    assert json.loads(card.read_text())["planted"]["world"] == 3
+    world.policy_of(tmp_path / "policy", 3)
+    assert card.stat().st_mtime_ns == before
+
+
+def test_one_small_world_from_samples_to_numbers(tmp_path, monkeypatch):
+    made = yaml.safe_load(Path(RECIPE).read_text().replace("1.5e-3", "0.0015"))
+    for split in made["problems"].values():
+        split["n"] = 12
+    made["sampling"] |= {"samples": 4}
+    made["signals"] = {name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "gold")}
+    made["measured"], made["train"] = ["reask"], {**made["train"], "batch": 4, "epochs": 1}
+    made["arms"] = {name: made["arms"][name] for name in ("prm", "gold", "orm", "seen", "mc_soft")}
+    (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(made))
+    monkeypatch.setattr(world, "policy_of", lambda folder, seed: "world")
+    ablation.main([str(tmp_path / "ablation.yaml"), "--out", str(tmp_path / "out"), "--world", "0", "--controls", "0"])
+    found = json.loads((tmp_path / "out/seed-0/measured.json").read_text())
+    assert found["seed"] == 0 and found["problems"] == 12
+    assert {"prm", "gold", "majority", "re-asked vote", "prm over re-asked problems"} <= found["rows"].keys()
+    assert all(len(row["vote"]) == 12 for row in found["rows"].values())
+    assert found["rows"]["prm"]["cost"] > 0 == found["rows"]["orm"]["cost"]
+    assert 0 < found["costs"]["reask, shared by all problems"] <= found["costs"]["reask"] < found["costs"]["mc_soft"]
