@@ -45,6 +45,10 @@ class Labeller:
     def __post_init__(self):
         if not self.signals:
             raise ValueError("signals: empty; name at least one, such as pairwise")
+        if self.labels.reliability != "trust":
+            raise ValueError(
+                "labels.reliability: a pool is labelled problem by problem, by the recipe's trust; set it to trust"
+            )
         for name, trust in self.trust.items():
             if trust < 0:
                 raise ValueError(f"trust.{name}: {trust} is negative; leave the signal out instead")
@@ -194,7 +198,8 @@ def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
     for arm in config.convert(dict[str, Arm], mapping.get("arms", {}), config.at(where, "arms")).values():
         if arm.signals.keys() <= text_only:
             signals = {name: made.signals[name] for name in arm.signals}
-            return replace(made, signals=signals, trust=dict(arm.signals), labels=arm.labels)
+            by_trust = replace(arm.labels, reliability="trust")  # a pool has no split to estimate reliabilities on
+            return replace(made, signals=signals, trust=dict(arm.signals), labels=by_trust)
     raise PrmError(
         f"{where} no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; "
         "give another recipe"
