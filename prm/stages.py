@@ -141,19 +141,12 @@ def _draw(rows: list[Problem], shard: int):
 
 
 def _repose(recipe: Recipe):
-    """As many re-posed problems of each problem as it has samples: in turn those that the transform gives, or the problem itself
-    where it gives none. `meta` names the original and the answer's way back."""
-    transform, sampling = recipe.repose.transform, recipe.sampling
+    """As many re-posed problems of each problem as it has samples; `meta` names the original and the answer's way back."""
+    transform, n, seed = recipe.repose.transform, recipe.sampling.samples, recipe.sampling.seed
 
     def make(i: int, rows: list[Problem]) -> list[Problem]:
-        made = []
-        for problem in rows:
-            given = transform.module.repose(problem, sampling.samples, sampling.seed, transform.config)
-            given = given or [transforms.Reposed(problem, problem.id, transforms.AnswerMap())]
-            for k in range(sampling.samples):
-                one = given[k % len(given)]
-                made.append(Problem(f"{problem.id}/reposed/{k}", one.problem.text, transforms.as_meta(one)))
-        return made
+        asked = [one for problem in rows for one in transforms.asked_again(problem, n, seed, transform)]
+        return [replace(one.problem, meta=transforms.as_meta(one)) for one in asked]
 
     return make
 

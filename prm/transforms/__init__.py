@@ -15,11 +15,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 from prm.answers.canonical import canonical, is_number
 from prm.records import Problem
+
+if TYPE_CHECKING:
+    from prm.plugins import Plugin
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,14 @@ class Reposed:
     problem: Problem
     of: str
     map: AnswerMap
+
+
+def asked_again(problem: Problem, n: int, seed: int, transform: Plugin) -> list[Reposed]:
+    """n questions in the place of n samples: what the transform makes of the problem, in turn, or the problem itself where
+    it makes nothing. Ids are ID/reposed/0, ID/reposed/1, ..."""
+    made = transform.module.repose(problem, n, seed, transform.config) or [Reposed(problem, problem.id, AnswerMap())]
+    ids = (f"{problem.id}/reposed/{k}" for k in range(n))
+    return [replace(one, problem=Problem(id, one.problem.text)) for id, one in zip(ids, cycle(made))]
 
 
 def as_meta(reposed: Reposed) -> dict[str, str]:
