@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHARED = frozenset({"vote", "policy", "judge"})
-DISSENTS, ASSENTS = (0.5,), (0.1, 0.4)  # quantiles of s < 0 and of s >= 0 where levels end: five levels at most
+DISSENTS, ASSENTS = (0.5,), (0.1, 0.4)  # quantiles of s < 0 and s >= 0 where levels end: five levels at most
 PRIOR = 10.0  # problems
 NEVER = 1e-9  # of a class that the keys cannot tell from another
 STEPS = 200_000  # to fit on at most
