@@ -4,6 +4,11 @@
 
 prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
 
+A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps its
+vote. "checked" is all of these together, evidence added across their keys: what `prm rerank --method checked-vote` does.
+It looks at no vote and has no fitted constant: an accused step is believed right with .1, set by argument (and by the
+half of the two public pools whose problem's sha256 is even, where the rules of reading were made).
+
 POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same
 problem text where rows have no id, and the gold answer in `gold` or, failing that, `answer` (--gold names another
 column). Scores: files as `eval.published` reads them; a folder prm_step_scores beside the pool is taken unasked. A
@@ -27,6 +32,7 @@ from prm.errors import PrmError
 from prm.jsonl import read_rows
 from prm.problems import id_of
 from prm.records import Group
+from prm.rerank import undecided
 
 BESIDE = "prm_step_scores"
 
@@ -59,13 +65,15 @@ def measure(
 
 
 def signals(groups: Sequence[Group]) -> dict[str, choices.Scores]:
-    """Each text-only signal's scores with its default config; majority has a row of its own."""
+    """Each text-only signal's scores with its default config, and "checked"; majority has a row of its own."""
     modules = {name: plugins.load("signals", name) for name in plugins.names("signals") if name != "majority"}
-    return {
-        name: choices.by_problem(module.label(groups, module.Config(), None))
-        for name, module in modules.items()
-        if getattr(module, "TEXT_ONLY", False)
-    }
+    found = {}
+    for name, module in modules.items():
+        if getattr(module, "TEXT_ONLY", False):
+            rows = module.label(groups, module.Config(), None)
+            found[name] = [undecided(row) for row in rows] if getattr(module, "ACCUSES", False) else rows
+    found["checked"] = [undecided(row) for row in labelling.CHECKS.label(list(groups))]
+    return {name: choices.by_problem(rows) for name, rows in found.items()}
 
 
 def references(path: str, id_column: str, gold_column: str | None) -> dict[str, str]:

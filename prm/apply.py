@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -81,20 +81,46 @@ def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | No
             choice = rerank(method, mine, clusters, reduce)
             reasons = [_reason(sample, row) for (_, sample, _), row in zip(pool, mine)]
             told.extend(reasons)
-            yield {
-                "problem_id": choice.problem_id,
-                "choice": choice.index,
-                "text": None if choice.index is None else pool[choice.index][1].text,
-                "score": choice.score,
-                "reason": choice.reason,
-                "values": [list(s.values) for s in mine],
-                "reasons": reasons,
-            }
+            yield _chosen(choice, [sample for _, sample, _ in pool], mine, reasons)
 
     with answers.open_pool(usage.answers) as comparer:
         count = write_rows(out, made())
     _tell(f"{count} problems", out, told)
     return count
+
+
+def rerank_checked(path: str, out: str) -> int:
+    """Chooses by `prm.rerank.checked_vote` without a model: a sample with a false equation or with an answer of another
+    form than the question asks for (labelling.CHECKS) has little of a vote. Writes the rows of `rerank_file`."""
+    from prm import labelling
+    from prm.rerank import rerank
+
+    told = []
+
+    def made():
+        for problem, samples in progress(labelling.problems(path), what="checking"):
+            group = labelling.CHECKS.group(problem, samples, comparer)
+            rows = labelling.CHECKS.label([group])
+            choice = rerank("checked_vote", rows, [a.cluster for a in group.answers], "min")
+            told.extend(sample.reason for sample in samples)
+            yield _chosen(choice, samples, rows, [sample.reason for sample in samples])
+
+    with answers.open_pool(labelling.CHECKS.answers) as comparer:
+        count = write_rows(out, made())
+    _tell(f"{count} problems", out, told)
+    return count
+
+
+def _chosen(choice, samples: Sequence[Sample], rows: Sequence[StepScores], reasons: list[str]) -> dict[str, Any]:
+    return {
+        "problem_id": choice.problem_id,
+        "choice": choice.index,
+        "text": None if choice.index is None else samples[choice.index].text,
+        "score": choice.score,
+        "reason": choice.reason,
+        "values": [list(row.values) for row in rows],
+        "reasons": reasons,
+    }
 
 
 def read_solutions(path: str, usage: Usage) -> Iterator[Row]:

@@ -136,17 +136,19 @@ def parser() -> argparse.ArgumentParser:
         verbs,
         "rerank",
         _rerank,
-        "choose the best of each problem's samples with a trained PRM",
+        "choose the best of each problem's samples, with a trained PRM or by checks of the texts alone",
+        "prm rerank pool.jsonl --method checked-vote -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl",
     )
     rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
-    _prm(rerank)
+    _prm(rerank, required=False)
     rerank.add_argument(
         "--method",
-        choices=["best-of-n", "weighted-vote"],
+        choices=["best-of-n", "weighted-vote", "checked-vote"],
         default="best-of-n",
-        help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n)",
+        help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n); "
+        "checked-vote needs no PRM: the vote, in which false equations and answers of a form not asked for count little",
     )
     rerank.add_argument(
         "--reduce",
@@ -173,8 +175,8 @@ def _verb(verbs, name: str, function, what: str, example: str) -> argparse.Argum
     return made
 
 
-def _prm(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--prm", required=True, metavar="FOLDER", help="a PRM's folder, or a run's")
+def _prm(verb: argparse.ArgumentParser, required: bool = True) -> None:
+    verb.add_argument("--prm", required=required, metavar="FOLDER", help="a PRM's folder, or a run's")
     verb.add_argument("--arm", help="which PRM of a run's folder, an arm of its recipe; needed where it has several")
 
 
@@ -224,6 +226,13 @@ def _rerank(given: argparse.Namespace) -> None:
     from prm import apply
 
     _apart(given.pool, given.out)
+    if given.method == "checked-vote":
+        if given.prm or given.arm or given.reduce:
+            raise PrmError("--method checked-vote: reads the texts alone; leave --prm, --arm and --reduce out")
+        apply.rerank_checked(given.pool, given.out)
+        return
+    if given.prm is None:
+        raise PrmError(f"--prm: {given.method} needs a PRM's folder; give one, or --method checked-vote")
     folder = apply.model_folder(given.prm, given.arm)
     apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)
 

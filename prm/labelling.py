@@ -86,6 +86,10 @@ class Labeller:
         ]
 
 
+# What tells a wrong sample without asking the others: evidence that owes the vote nothing (`prm rerank --method checked-vote`).
+CHECKS = Labeller(signals={"arithmetic": {}, "asked": {}})
+
+
 def default_recipe() -> Path:
     """recipes/label.yaml of the checkout, or where an installation put it."""
     checkout = Path(__file__).parent.parent / "recipes" / "label.yaml"

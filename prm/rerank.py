@@ -1,4 +1,4 @@
-"""Choosing one of a problem's samples: best-of-N, weighted vote, majority.
+"""Choosing one of a problem's samples: best-of-N, weighted vote, checked vote, majority.
 
 A sample's score is its steps' values reduced to one number (`REDUCE`). Steps on which the source abstained (None) are left
 out; a sample with no value at all has no score: it cannot be chosen by score and brings no weight to a vote.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prm.errors import PrmError
 from prm.records import StepScores
@@ -25,6 +25,8 @@ REDUCE: dict[str, Callable[[list[float]], float]] = {
     "geometric_mean": lambda values: math.prod(value ** (1 / len(values)) for value in values),
     "last": lambda values: values[-1],
 }
+
+UNDECIDED = 0.5  # belief in a step on which a source that only accuses is silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,19 @@ def weighted_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce:
     return Choice(problem_id, scores[-minus_position].index, totals[winner])
 
 
+def checked_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce: str) -> Choice:
+    """The vote in which a step nobody speaks of is neither right nor wrong: for sources that only accuse.
+
+    Where no sample is accused it is the majority; an accused sample has min(values) / UNDECIDED of a vote (reduce "min").
+    """
+    return weighted_vote([undecided(row) for row in scores], clusters, reduce)
+
+
+def undecided(row: StepScores) -> StepScores:
+    """The row with UNDECIDED in place of None: a source that only accuses believes neither in a step nor against it."""
+    return replace(row, values=tuple(UNDECIDED if value is None else value for value in row.values))
+
+
 def majority(clusters: Sequence[int], problem_id: str = "") -> Choice:
     """The answer given most often, as its first sample (index = position in `clusters`), with its share of all samples.
 
@@ -103,6 +118,7 @@ def rerank(method: str, scores: Sequence[StepScores], clusters: Sequence[int], r
 METHODS: dict[str, Callable[[Sequence[StepScores], Sequence[int], str], Choice]] = {
     "best_of_n": lambda scores, clusters, reduce: best_of_n(scores, reduce, clusters),
     "weighted_vote": weighted_vote,
+    "checked_vote": checked_vote,
     "majority": lambda scores, clusters, reduce: majority(clusters, _one_problem(scores, clusters)),
 }
 

@@ -137,6 +137,7 @@ def test_the_command_prints_one_line_of_accuracies(tmp_path, capsys):
         found["n"] == 2 and found["mean"] == pytest.approx(2 / 3) and (found["majority"], found["oracle"]) == (0.5, 1.0)
     )
     assert set(found["pairwise"]) == {"bon", "vote"}
+    assert found["checked"] == {"bon": 1.0, "vote": 1.0}  # 6 * 7 = 41 is false, though two of three say so
     assert found["some_prm"] == {"bon": 1.0, "vote": 1.0, "n": 1}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from prm.errors import PrmError
 from prm.records import StepScores
-from prm.rerank import METHODS, REDUCE, best_of_n, majority, rerank, solution_score, weighted_vote
+from prm.rerank import METHODS, REDUCE, best_of_n, checked_vote, majority, rerank, solution_score, weighted_vote
 
 
 def rows(*values):
@@ -42,6 +42,13 @@ def test_best_of_n_ties_go_to_the_larger_cluster_then_to_the_first():
 def test_a_vote_adds_up_scores_and_returns_the_best_of_the_winning_answer():
     choice = weighted_vote(rows([0.6], [0.9], [0.7], [0.1]), [0, 1, 0, 1], "min")
     assert (choice.index, round(choice.score, 6)) == (2, 1.3)
+
+
+def test_in_a_checked_vote_silence_is_no_accusation():
+    silent, accused = [None, None], [0.1, None]
+    assert checked_vote(rows(silent, silent, accused), [0, 0, 1], "min").index == 0
+    assert checked_vote(rows(accused, accused, accused, silent), [0, 0, 0, 1], "min").index == 3
+    assert checked_vote(rows(accused, accused, accused), [0, 1, 1], "min").index == 1  # all accused: the majority
 
 
 def test_duplicates_are_votes():
@@ -80,7 +87,7 @@ def test_index_is_the_samples_own():
 
 
 def test_unknown_names_are_errors_that_list_the_known():
-    with pytest.raises(PrmError, match="best_of_n, weighted_vote, majority"):
+    with pytest.raises(PrmError, match="best_of_n, weighted_vote, checked_vote, majority"):
         rerank("bon", rows([0.5]), [0], "min")
     with pytest.raises(PrmError, match="geometric_mean"):
         best_of_n(rows([0.5]), "minimum")
