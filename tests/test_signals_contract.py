@@ -12,7 +12,7 @@ from prm import plugins
 from prm.records import Answer, Group, Problem, Sample, StepScores
 from prm.segmenters import delimiter
 
-KEYS = {"vote", "policy", "gold", "reask", "calculation", "judge", "fake"}
+KEYS = {"vote", "policy", "gold", "reask", "calculation", "question", "judge", "fake"}
 MODULES = {name: plugins.load("signals", name) for name in plugins.names("signals")}
 TEXT_ONLY = {name: module for name, module in MODULES.items() if getattr(module, "TEXT_ONLY", False)}
 
