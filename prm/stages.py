@@ -85,7 +85,7 @@ def plan(
         **more,
     ) -> None:
         split = name.split(".")[-1]
-        shards = math.ceil(sizes.get(split, 0) / recipe.shard)
+        shards = 0 if name.startswith("prm.") else math.ceil(sizes[split] / recipe.shard)
         parents = [tuple(made[n] for n in names) for names in (inputs, after)]
         made[name] = Stage(name, facts, make, *parents, shards, **more)
 
