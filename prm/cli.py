@@ -139,17 +139,21 @@ def parser() -> argparse.ArgumentParser:
         "choose the best of each problem's samples, with a trained PRM or by checks of the texts alone",
         "prm rerank pool.jsonl --method checked-vote -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
-        "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl",
+        "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl\n"
+        "prm rerank pool.jsonl --method reasked-vote --recipe recipes/demo.yaml -o answers.jsonl",
     )
     rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
     _prm(rerank, required=False)
     rerank.add_argument(
         "--method",
-        choices=["best-of-n", "weighted-vote", "checked-vote"],
+        choices=["best-of-n", "weighted-vote", "checked-vote", "reasked-vote"],
         default="best-of-n",
         help="the sample with the best score, or the answer whose samples' scores add up to most (default best-of-n); "
-        "checked-vote needs no PRM: the vote, in which false equations and answers of a form not asked for count little",
+        "checked-vote needs no PRM: the vote, in which false equations and answers of a form not asked for count little; "
+        "reasked-vote asks each problem again in other words, as often as it has samples, and votes over those, weighted by "
+        "the PRM if one is given: needs --recipe",
     )
+    rerank.add_argument("--recipe", help="reasked-vote: whose engine is asked, and how problems are put (its `repose`)")
     rerank.add_argument(
         "--reduce",
         help="step scores -> one score: min, product, mean, geometric_mean, last (default: the one its recipe names)",
@@ -157,7 +161,8 @@ def parser() -> argparse.ArgumentParser:
     _out(
         rerank,
         '{"problem_id", "choice", "text", "score", "reason", "values", "reasons"}: choice counts from 0, null with a reason '
-        "where nothing could be chosen; values and reasons are the samples'",
+        "where nothing could be chosen; values and reasons are the samples'; of reasked-vote "
+        '{"problem_id", "answer", "score", "reason", "answers", "scores"}',
     )
     return top
 
@@ -231,10 +236,23 @@ def _rerank(given: argparse.Namespace) -> None:
             raise PrmError("--method checked-vote: reads the texts alone; leave --prm, --arm and --reduce out")
         apply.rerank_checked(given.pool, given.out)
         return
-    if given.prm is None:
+    folder = apply.model_folder(given.prm, given.arm) if given.prm else None
+    if given.method == "reasked-vote":
+        _reasked(given, folder)
+        return
+    if given.recipe:
+        raise PrmError("--recipe: goes with --method reasked-vote alone")
+    if folder is None:
         raise PrmError(f"--prm: {given.method} needs a PRM's folder; give one, or --method checked-vote")
-    folder = apply.model_folder(given.prm, given.arm)
     apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)
+
+
+def _reasked(given: argparse.Namespace, folder) -> None:
+    from prm import reasking
+
+    if given.recipe is None:
+        raise PrmError("--recipe: reasked-vote needs one with an engine and `repose`, such as recipes/demo.yaml")
+    reasking.reasked_vote(given.pool, given.out, given.recipe, folder, given.reduce)
 
 
 def _apart(path: str, out: str) -> None:

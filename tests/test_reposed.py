@@ -1,8 +1,10 @@
 """Asking whole problems again in other words: the small world's rewrites ask for the same answer, and votes over them are votes on the original."""
 
-from prm import answers, pipeline, recipe, store
-from prm.records import Sample
-from prm.transforms import AnswerMap, world
+import json
+
+from prm import answers, cli, pipeline, plugins, reasking, recipe, store
+from prm.records import Answer, Sample, StepScores
+from prm.transforms import AnswerMap, asked_again, world
 from prm.world import problems, story
 
 CONFIG = world.Config()
@@ -51,3 +53,29 @@ def test_a_run_re_poses_its_test_split(small, tmp_path):
     assert [p.meta["of"] for p in asked] == [p.id for p in run.rows("problems.test") for _ in range(n)]
     assert [s.problem_id for s in drawn] == [p.id for p in asked]
     assert len(list(run.rows("scores.ours.reposed"))) == len(list(run.rows("answers.reposed"))) == len(asked)
+
+
+def test_voting_over_re_asked_problems_from_the_command_line(tmp_path, capsys):
+    made = problems.generate(6, seed=5)
+    pool, out = tmp_path / "pool.jsonl", tmp_path / "answers.jsonl"
+    rows = [{"problem_id": p.id, "problem": p.text, "samples": [{"text": "?"}] * 8} for p in made]
+    pool.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["rerank", str(pool), "--method", "reasked-vote", "--recipe", "recipes/demo.yaml", "-o", str(out)]
+    assert cli.main(command) == 0
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    right = [row["answer"] == str(story.read_problem(p.text).answer) for row, p in zip(found, made, strict=True)]
+    assert [len(row["answers"]) for row in found] == [8] * 6 and sum(right) >= 5
+    assert found[0]["scores"] is None and 0 < found[0]["score"] <= 1
+    assert cli.main([*command[:4], "-o", str(out)]) == 2
+    assert "needs one with an engine and `repose`" in capsys.readouterr().err
+
+
+def test_a_prm_weighs_the_re_asked_votes():
+    made = problems.generate(2, seed=5)
+    asked = [one for p in made for one in asked_again(p, 3, 0, plugins.build("transforms", "world", "name", None, ""))]
+    read = [Answer(one.problem.id, 0, digit, k) for k, (one, digit) in enumerate(zip(asked[:3], "334"))]
+    read = [Answer(a.problem_id, 0, a.text, int(a.text == "4")) for a in read]
+    scores = [StepScores(one.problem.id, 0, "prm", "prm", (v,), (1.0,)) for one, v in zip(asked, (0.2, 0.3, 0.9))]
+    row = reasking._voted(made[0], read, scores, "min")
+    assert row["answer"] == "4" and row["score"] == 0.9 and row["scores"] == [0.2, 0.3, 0.9]
+    assert reasking._voted(made[0], read, [None] * 3, None)["answer"] == "3"

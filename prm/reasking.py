@@ -1,0 +1,100 @@
+"""`prm rerank --method reasked-vote`: the vote over problems that are asked again in other words.
+
+Each problem is re-posed by the recipe's `repose` and put to its engine as often as its row has samples, one answer each; the answers are carried
+back and vote, weighted by a PRM's scores where one is given. At the same number of samples this rests on other routes than the vote over the
+samples that the row brings, so it does not share the errors which those make together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from prm import answers, plugins, recipe, transforms
+from prm.apply import read_usage
+from prm.errors import PrmError
+from prm.jsonl import write_rows
+from prm.labelling import problems
+from prm.progress import progress, say
+from prm.records import Answer, Problem, Sample, StepScores
+from prm.rerank import majority, solution_score, weighted_vote
+from prm.signals import Context
+
+CHUNK = 64  # problems asked at once
+
+
+def reasked_vote(path: str, out: str, recipe_path: str, folder: Path | None, reduce: str | None) -> int:
+    """Writes {"problem_id", "answer", "score", "reason", "answers", "scores"} rows and returns their number.
+
+    answer: the original problem's, or null with a reason; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
+    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that says not how to re-pose.
+    """
+    loaded = recipe.load(recipe_path)
+    if loaded.repose is None:
+        raise PrmError(f"{recipe_path}: has no `repose`; add one, such as repose: {{transform: text}}")
+    for plugin in (loaded.engine, loaded.segmenter, loaded.repose.transform):
+        plugins.check(plugin.module, plugin.config)
+    reduce = _reduce(folder, reduce)
+    pool = [(problem, len(samples)) for problem, samples in problems(path)]
+    context = Context(loaded)
+    try:
+        with answers.open_pool(loaded.answers) as comparer:
+            count = write_rows(out, _rows(pool, context, comparer, folder, reduce))
+    finally:
+        context.close()
+    say(f"{count} problems, {context.tokens:,} tokens generated -> {out}")
+    return count
+
+
+def _rows(pool, context: Context, comparer, folder: Path | None, reduce: str | None) -> Iterator[dict]:
+    for at in progress(range(0, len(pool), CHUNK), what="asking again"):
+        chunk = pool[at : at + CHUNK]
+        asked = [_asked(problem, n, context.recipe) for problem, n in chunk]
+        flat = [one for mine in asked for one in mine]
+        sampling = replace(context.recipe.sampling, samples=1)
+        drawn = context.engine().sample([one.problem for one in flat], sampling)
+        read = answers.read_reposed(
+            drawn, [o.of for o in flat], [o.map for o in flat], context.recipe.answers, comparer
+        )
+        scores = _scored([o.problem for o in flat], drawn, context, folder) if folder else [None] * len(drawn)
+        start = 0
+        for (problem, _), mine in zip(chunk, asked):
+            part = slice(start, start := start + len(mine))
+            yield _voted(problem, read[part], scores[part], reduce)
+
+
+def _asked(problem: Problem, n: int, loaded: recipe.Recipe) -> list[transforms.Reposed]:
+    return transforms.asked_again(problem, n, loaded.sampling.seed, loaded.repose.transform)
+
+
+def _scored(asked: Sequence[Problem], drawn: Sequence[Sample], context: Context, folder: Path) -> list[StepScores]:
+    from prm.model import PRM
+    from prm.score import score_samples
+
+    prm, cut = context.cached(("prm", folder), lambda: PRM.load(folder)), context.recipe.segmenter
+    rows = [(problem, sample, cut.module.cut(sample, cut.config)) for problem, sample in zip(asked, drawn)]
+    return score_samples(prm, rows, folder.name)
+
+
+def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores | None], reduce: str | None) -> dict:
+    clusters = [answer.cluster for answer in read]
+    of_problem = [replace(row, problem_id=problem.id, index=i) for i, row in enumerate(scores) if row is not None]
+    chosen = weighted_vote(of_problem, clusters, reduce) if of_problem else majority(clusters, problem.id)
+    return {
+        "problem_id": problem.id,
+        "answer": None if chosen.index is None else read[chosen.index].text,
+        "score": chosen.score,
+        "reason": chosen.reason,
+        "answers": [answer.text or None for answer in read],
+        "scores": [solution_score(row.values, reduce) for row in of_problem] or None,
+    }
+
+
+def _reduce(folder: Path | None, given: str | None) -> str | None:
+    if folder is None:
+        return None
+    found = given or read_usage(folder).reduce
+    if found is None:
+        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce")
+    return found
