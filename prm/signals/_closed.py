@@ -1,7 +1,7 @@
 r"""Equations between closed expressions, as a solution states them, and whether they hold.
 
     "Total: \[ 19 + 8 + 16 + 8 = 41 \]"                               19+8+16+8 is 51: does not hold
-    "\(\left(\frac{1 + i\sqrt3}{2}\right)^9 = \omega^9 = 1\)"         all closed members of one chain are compared: -1, not 1
+    "\(\left(\frac{1 + i\sqrt3}{2}\right)^9 = \omega^9 = 1\)"         closed members of one chain are compared: -1, not 1
     "x + 5 = 10"                                                     not closed: an equation to solve says nothing
 
 Only what is certain to be read right is returned: an expression stands alone between signs of equality, formula ends or
@@ -38,7 +38,10 @@ _EQUALS = re.compile(r"(?<![<>!\\=:])=(?!=)")
 _OTHER = re.compile(
     r"\bmod\b|\\[pb]?mod|\\equiv|\bremainder|\\neq?(?![a-zA-Z])|\bbase\b|approx|≈|\bround|\bestimat|\bsuppose|\bassum"
 )
-_ATOM = r"(?:\\(?:frac|sqrt|pi|sin|cos|tan)(?![a-zA-Z])|(?<![a-zA-Z])(?:i(?![a-zA-Z])|e(?=\s*\^))|[-+*/^(){}\[\]%°\d.]|[^\S\n])"
+_ATOM = (
+    r"(?:\\(?:frac|sqrt|pi|sin|cos|tan)(?![a-zA-Z])|(?<![a-zA-Z])(?:i(?![a-zA-Z])|e(?=\s*\^))"
+    r"|[-+*/^(){}\[\]%°\d.]|[^\S\n])"
+)
 _RUN = re.compile(_ATOM + "+")
 _UNIT = re.compile(r"(?<=[\d)}%])\s*(?:/\s*)?[A-Za-z]{3,}\.?(?:\s+[A-Za-z]{2,}){0,3}(?=\s*[-+*/)=]|\s*$)")
 _WORK = re.compile(r"[*/^]|\\(?:frac|sqrt|sin|cos|tan)|(?<=[\d)}%\s])\s*[-+]\s*[\d(\\]|\d\s*\(|\)\s*\(")

@@ -1,8 +1,8 @@
 """Accuses steps that state an equation which does not hold: 19 + 8 + 16 + 8 = 41.
 
-The calculator reads what stands closed on both sides (prm/signals/_closed.py: + - * / powers, roots, pi, complex numbers,
-trigonometry). An equation that holds says little about whether the step is right, so the signal only accuses and
-abstains elsewhere; a vote in which silence is no accusation is `checked_vote` (prm/rerank.py). The one source is
+It reads what stands closed on both sides (prm/signals/_closed.py: + - * /, powers, roots, pi, complex numbers and
+trigonometry, in LaTeX too). An equation that holds says little about whether the step is right, so the signal only
+accuses and abstains elsewhere; a vote in which silence is no accusation is `checked_vote` (prm/rerank.py). The one source is
 calculation, whatever the samples agree on: a slip that most samples share is found all the same.
 """
 

@@ -20,9 +20,10 @@ ACCUSES = True
 
 @dataclass(frozen=True)
 class Config:
-    """wrong: belief in the step that gives an answer of another form than the one asked for. Set by argument, not fitted."""
+    """wrong: belief in the step that gives an answer of another form than the one asked for. The rules accuse 3 of the
+    14,973 right answers of the training splits of GSM8K and MATH, where they were trimmed; .02 allows for others."""
 
-    wrong: float = 0.1
+    wrong: float = 0.02
 
     def __post_init__(self):
         if not 0 <= self.wrong < 0.5:
