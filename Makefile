@@ -1,11 +1,12 @@
 # make setup   .venv with everything a run needs          make demo    the whole flow on the small world, and its table
 # make test    what tests need (real vLLM), then tests     make bench   training and sampling speed
+# make ablation   every kind of label in five small worlds of their own: hours; stopped, it goes on where it was
 # PYTHON=/path/to/python3.12 picks the interpreter; otherwise one of python3.11 to 3.14 that works is taken.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo test bench clean
+.PHONY: setup demo test bench ablation clean
 
 PYTHON ?= $(shell for v in 3.12 3.11 3.13 3.14 3; do python$$v -c '' 2>/dev/null && command -v python$$v && break; done)
 BIN := .venv/bin
@@ -25,6 +26,9 @@ test: .venv/.test-ready
 
 bench: .venv/.ready
 	$(BIN)/python -m eval.bench_train
+
+ablation: .venv/.ready
+	$(BIN)/python -m eval.ablation recipes/ablation.yaml
 
 clean:
 	rm -rf .venv build *.egg-info runs/demo

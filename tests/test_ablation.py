@@ -1,6 +1,7 @@
 """The ablation: one tiny world from policy to numbers, and what five worlds' numbers become."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from eval.ablation import __main__ as ablation
 from eval.ablation import table, world
 from prm import recipe
+from prm.errors import PrmError
 
 RECIPE = "recipes/ablation.yaml"
 
@@ -100,20 +102,45 @@ def test_a_policy_is_trained_once(tmp_path, monkeypatch):
     assert card.stat().st_mtime_ns == before
 
 
-def test_one_small_world_from_samples_to_numbers(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The ablation's own recipe with little of everything, and two worlds whose policy is the shipped one."""
+    folder = tmp_path_factory.mktemp("ablation")
     made = yaml.safe_load(Path(RECIPE).read_text().replace("1.5e-3", "0.0015"))
     for split in made["problems"].values():
         split["n"] = 12
     made["sampling"] |= {"samples": 4}
-    made["signals"] = {name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "gold")}
+    made["signals"] = {name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "gold", "two_routes")}
     made["measured"], made["train"] = ["reask"], {**made["train"], "batch": 4, "epochs": 1}
-    made["arms"] = {name: made["arms"][name] for name in ("prm", "gold", "orm", "seen", "mc_soft")}
-    (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(made))
-    monkeypatch.setattr(world, "policy_of", lambda folder, seed: "world")
-    ablation.main([str(tmp_path / "ablation.yaml"), "--out", str(tmp_path / "out"), "--world", "0", "--controls", "0"])
-    found = json.loads((tmp_path / "out/seed-0/measured.json").read_text())
-    assert found["seed"] == 0 and found["problems"] == 12
-    assert {"prm", "gold", "majority", "re-asked vote", "prm over re-asked problems"} <= found["rows"].keys()
-    assert all(len(row["vote"]) == 12 for row in found["rows"].values())
-    assert found["rows"]["prm"]["cost"] > 0 == found["rows"]["orm"]["cost"]
+    made["arms"] = {name: made["arms"][name] for name in ("prm", "gold", "orm", "seen", "mc_soft", "two_routes")}
+    (folder / "ablation.yaml").write_text(yaml.safe_dump(made))
+    for seed in (1, 2):
+        policy = folder / f"out/seed-{seed}/policy"
+        shutil.copytree("prm/world/policy", policy)
+        card = json.loads((policy / "world.json").read_text())
+        card["config"] |= {"out": str(policy), "world": seed, "seed": seed}
+        (policy / "world.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_small_worlds_from_samples_to_the_table(small, capsys):
+    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2", "--controls", "1"]
+    ablation.main(command)
+    table_told = capsys.readouterr().out
+    found = json.loads((small / "out/summary.json").read_text())
+    assert found["seeds"] == [1, 2] and found["problems"] == 12 and found["gate"] == "no evidence of gain over voting"
+    assert {"prm", "gold", "orm", "re-asked vote", "prm over re-asked problems"} <= found["rows"].keys()
+    assert found["rows"]["two_routes"]["seeds"] == [1]
+    assert found["rows"]["prm"]["tokens_per_label"] > 0 == found["rows"]["orm"]["tokens_per_label"]
     assert 0 < found["costs"]["reask, shared by all problems"] <= found["costs"]["reask"] < found["costs"]["mc_soft"]
+    assert "ours, over re-asked problems" in table_told
+
+
+def test_a_world_that_fails_is_named_and_the_others_are_kept(small):
+    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2", "--controls", "0"]
+    recipe_text = (small / "ablation.yaml").read_text()
+    (small / "ablation.yaml").write_text(recipe_text + "\nunknown: 1\n")
+    with pytest.raises(PrmError, match=r"worlds \[1, 2\] failed"):
+        ablation.main(command)
+    assert "unknown key" in (small / "out/seed-1/log.txt").read_text()
+    assert (small / "out/seed-1/measured.json").exists()

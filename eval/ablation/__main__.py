@@ -64,7 +64,7 @@ def _all(options: argparse.Namespace) -> None:
             process.terminate()
     if failed:
         raise PrmError(
-            f"worlds {failed} failed; mend what their logs say and give the same command again, what is done is kept"
+            f"worlds {sorted(failed)} failed; mend what their logs say and give the same command again, what is done is kept"
         )
 
 

@@ -84,7 +84,7 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
         "vote_ci": [base + gain[1], base + gain[2]],
         "gain": list(gain),
         "bon": _mean(bon) if bon else None,
-        "recovered": float(np.mean([_recovered(*three) for three in zip(mine, majority, gold)])),
+        "recovered": _means([{"recovered": _recovered(*three)} for three in zip(mine, majority, gold)]).get("recovered"),
         "auroc_random": labels.get("random"),
         "auroc_systematic": labels.get("systematic"),
         "precision": labels.get("precision"),
@@ -95,8 +95,10 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
     }
 
 
-def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[float]) -> float:
-    return (np.mean(mine) - np.mean(majority)) / (np.mean(gold) - np.mean(majority))
+def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[float]) -> float | None:
+    """None where the ceiling itself gains nothing."""
+    ceiling = np.mean(gold) - np.mean(majority)
+    return float((np.mean(mine) - np.mean(majority)) / ceiling) if ceiling > 0 else None
 
 
 def _stratum(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
