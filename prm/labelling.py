@@ -1,9 +1,10 @@
 """Step labels for samples that a user already has: `prm label`. No model, no gold, one problem in memory at a time.
 
-    {"problem" or "question": text, "samples": [{"text"}]}
+    {"problem" or "question": text, "samples": [{"text"} or {"blocks": [{"role", "content"}]}]}
     -> {"problem_id", "sample", "steps", "values", "weights"}      one row a sample
 
-A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is
+Blocks are the turns of a sample that used a tool: its role "code" is Python, "execution" what it printed, any other
+prose. A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is
 `recipes/label.yaml`, or a recipe given.
 """
 
@@ -130,7 +131,7 @@ def label_pool(
     if tally["problems_of_one_sample"]:
         say(
             f"{tally['problems_of_one_sample']} problems have a single usable sample: "
-            "nothing to compare it with, weight 0; draw more samples"
+            "nothing to compare it with, at most its arithmetic is checked; draw more samples"
         )
     return dict(tally)
 
@@ -162,9 +163,21 @@ def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, .
 
 def _sample(id: str, index: int, given: Any) -> Sample:
     text = given if isinstance(given, str) else given.get("text") if isinstance(given, Mapping) else None
+    if text is None and isinstance(given, Mapping):
+        text = _joined(given.get("blocks"))
     if not isinstance(text, str):
         return Sample(id, index, "", finish="", reason="no_text")
     return Sample(id, index, text, reason="" if text.strip() else "empty")
+
+
+def _joined(blocks: Any) -> str | None:
+    """The text of a sample that comes in blocks, code and output in fences; None where it is something else."""
+    fence = {"code": "```python\n{}\n```", "execution": "```output\n{}\n```"}
+    if not isinstance(blocks, list) or not all(
+        isinstance(block, Mapping) and isinstance(block.get("content"), str) for block in blocks
+    ):
+        return None
+    return "\n\n".join(fence.get(block.get("role"), "{}").format(block["content"]) for block in blocks)
 
 
 def _labelled(

@@ -37,10 +37,11 @@ def test_one_row_a_sample(tmp_path):
     assert rows[2]["values"][0] < 0.5 < rows[0]["values"][0] and counts["problems"] == 2
 
 
-def test_a_lone_sample_gets_no_label_and_a_word(tmp_path, capsys, monkeypatch):
+def test_a_lone_sample_has_only_its_arithmetic_checked_and_a_word(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("PRM_QUIET", raising=False)
     rows, counts = run(tmp_path, {**ROW, "samples": ROW["samples"][:1]})
-    assert rows[0]["values"] == [None] * 3 and rows[0]["weights"] == [0.0] * 3 and counts["problems_of_one_sample"] == 1
+    assert all(v is None or v > 0.5 for v in rows[0]["values"]) and max(rows[0]["weights"]) < 0.3
+    assert counts["problems_of_one_sample"] == 1
     assert "single usable sample" in capsys.readouterr().err
 
 
@@ -50,7 +51,16 @@ def test_identical_and_long_samples(tmp_path):
         {**ROW, "samples": ROW["samples"][:1] * 4},
         {"question": "long?", "samples": [{"text": "5 + 5 = 10\n\n" * 2000}] * 2},
     )
-    assert all(v is None for r in rows for v in r["values"])
+    assert all(w < 0.3 for r in rows for w in r["weights"])
+
+
+def test_a_sample_in_blocks_is_text_with_fences(tmp_path):
+    blocks = [("text", "We compute."), ("code", "a = 3 * 4"), ("execution", "12"), ("text", "The answer is 12")]
+    given = {"blocks": [{"role": role, "content": content} for role, content in blocks], "answer": "13"}
+    (tmp_path / "pool.jsonl").write_text(json.dumps({"question": "3 bags of 4?", "samples": [given, {"blocks": "?"}]}))
+    ((_, (sample, bad)),) = labelling.problems(tmp_path / "pool.jsonl")
+    assert sample.text == "We compute.\n\n```python\na = 3 * 4\n```\n\n```output\n12\n```\n\nThe answer is 12"
+    assert bad.reason == "no_text"
 
 
 def test_samples_without_text_are_rows_with_a_reason(tmp_path):

@@ -45,9 +45,7 @@ def test_majority_abstains_on_ties_and_lone_votes():
 
 def test_assertions_of_a_step():
     found = read("2. So 3 \\times \\$4 = \\$1,200.00 and \\frac{1}{2} of it, $x^2 + 1 = 5$")
-    assert (
-        found.results == {"1200"} and {"3", "4", "1200", "1", "2", "5"} <= found.numbers and "x^2+1" in found.formulas
-    )
+    assert found.results == {"1200"} and {"3", "4", "1200", "1", "2", "5"} <= found.numbers
     assert read("36 \\text{ cookies} - 27 \\text{ cookies} = 9 \\text{ cookies}").results == {"9"}
     assert {"7", "14"} <= read("(3 + 4) * 2 = 14").computed
     assert read("9^{9^{9}} / 0 = (((").computed == set()
@@ -62,7 +60,7 @@ def test_pairwise_finds_the_step_no_good_sibling_confirms():
     for right in rows[:3]:
         assert all(v is None or v > 0.5 for v in right.values)
     first, second, last = rows[3].values
-    assert first > 0.5 and second == 0.0 and last is None  # 14 is new where it is computed, and later only repeated
+    assert first > 0.5 and second < 0.1 and last is None  # 14 is new where it is computed, and later only repeated
     assert all(0 < w < 1 for w, v in zip(rows[3].weights, rows[3].values) if v is not None)
 
 
@@ -90,6 +88,27 @@ def test_pairwise_copies_testify_neither_for_themselves_nor_in_full():
     few = pairwise.label([group((RIGHT[1], 0), (RIGHT[0], 0))], pairwise.Config())[0]
     many = pairwise.label([group((RIGHT[1], 0), *[(RIGHT[0], 0)] * 16)], pairwise.Config())[0]
     assert few.weights[0] < many.weights[0] == pytest.approx(4 / 6)
+
+
+def test_pairwise_charges_where_an_error_enters_and_not_where_it_is_carried():
+    """15 comes of the wrong 7: of a row of values nobody has the first is charged, and the later weigh little."""
+    carried = "He has 3 + 4 = 7 apples.\nWith 8 more 7 + 8 = 15.\nThe answer is 15"
+    row = pairwise.label([group((RIGHT[0], 0), (RIGHT[1], 0), (RIGHT[2], 0), (carried, 1))], pairwise.Config())[3]
+    assert row.values[0] < 0.2 and row.values[1] > 0.5 and row.weights[1] < row.weights[0] / 2
+
+
+def test_pairwise_forgives_an_odd_value_from_which_confirmed_ones_follow():
+    detour = "Each bag loses 6 of 18: 3 * 6 = 18.\nSo 18 - 6 = 12 apples.\nAnd 12 - 2 = 10.\nThe answer is 14"
+    siblings = [(f"{word} {text}", 0) for word in ("So", "Hence", "Well") for text in RIGHT]
+    row = pairwise.label([group(*siblings, (detour, 1))], pairwise.Config())[-1]
+    assert row.values[0] > 0.5 > row.values[3]
+
+
+def test_pairwise_reads_the_code_of_siblings():
+    code = "We compute.\n```python\nbags = 3 * {}\nbags - 2  # 10\n```\nThe answer is 10"
+    slip = "He has 3 * 4 = 12 apples.\nThen 12 + 2 = 14.\nThe answer is 14"
+    row = pairwise.label([group(*[(code.format(x), 0) for x in ("4", "4.0", "(4)")], (slip, 1))], pairwise.Config())[3]
+    assert row.values[0] > 0.5 > row.values[1]
 
 
 def test_pairwise_without_any_answer_is_plain_occurrence():
@@ -149,7 +168,7 @@ def test_pairwise_embedding_takes_the_best_step_nearby():
         (majority, {"mode": "medium"}),
         (pairwise, {"leak": 0.0}),
         (pairwise, {"temper": 0.0}),
-        (pairwise, {"low": 0.95}),
+        (pairwise, {"novel": 1.0}),
         (pairwise_embedding, {"window": 0.0}),
     ],
 )

@@ -1,9 +1,9 @@
-"""Pairwise step consistency: do the sibling solutions confirm what a step newly asserts, and where did those siblings
-end?
+"""Pairwise step consistency: do the sibling solutions confirm what a step newly asserts, and if not, at which step did
+the error enter?
 
-For sample s, an assertion a (a number, the result of a computation, a short formula; prm/signals/_assertions.py) is
-new in a step when neither the problem nor an earlier step of s has it. The siblings j are the other samples of the
-problem whose text differs from s's. With
+Steps are aligned by what they assert (a number, the result of a computation, however spelled, in prose or in code;
+prm/signals/_assertions.py). For sample s, an assertion is new in a step when neither the problem nor an earlier step
+of s has it. The siblings j are the other samples of the problem whose text differs from s's. With
 
     w_j = copies_j ** -1/2 where j's answer could be read, else 0     copies of one text are not independent witnesses
     q_j = votes of j's answer / votes of the leading answer           without s's own vote; q_s likewise for s's answer
@@ -11,23 +11,35 @@ problem whose text differs from s's. With
     beta = sum_j w_j q_j / sum_j w_j                                  over all siblings: how many go on well anyway
 
 a sibling that holds a right assertion goes on well with chance beta, one that holds a wrong one with chance leak *
-beta, hence
+beta, so how far an assertion is confirmed, and a step by its least confirmed new assertion, is
 
-    logit support(a) = logit p_s + temper * (g log(1 / leak) + b log((1 - beta) / (1 - leak beta)))
-    p_s = low + (high - low) q_s
+    h(a) = sigmoid(temper * (g log(1 / leak) + b log((1 - beta) / (1 - leak beta)))),   0 where no sibling holds a
 
-and a step's value is the smallest support among its new assertions. What no sibling holds has support p_s, so another
-route is forgiven to a solution that ends where the others end; what all hold is confirmed even where the votes are
-split. temper < 1: siblings of one policy are correlated witnesses. Arithmetic that is not written out and (if asked
-for) formulas count only where some sibling holds them: notation differs, their absence says nothing. The answer is
-asserted too, with support q_s, in the last step that states it anew or as a result (else in the last step). A step
-that asserts nothing new abstains. confidence = the leading answer's share of the votes times n / (n + 2) for n
-siblings (in w).
+The answer is asserted too, with h at most q_s, in the last step that states it anew or as a result (else in the last
+step). temper < 1: siblings of one policy are correlated witnesses. Arithmetic that is not written out counts only where
+some sibling holds it: its absence says nothing.
 
-Where no sibling's answer can be read (proofs), all q_j are 1 and q_s is 1/4: support is then plain occurrence. Derived
-from the vote, so the independence key is "vote". Grew from a simpler question (does a new number occur in the
-siblings?); asking *where the holders ended* is what Monte-Carlo step values do (Math-Shepherd, arXiv 2312.08935), with
-siblings that pass through the same value in the place of rollouts.
+First errors are told from carried ones by comparing whole stories: no error, or the first one at step e. A right step
+is not confirmed with chance `novel` (another route), or `bred` if it uses a new value that was not confirmed itself;
+a wrong step and one that uses its values, directly or not, with chance `missed`. With l(h, m) = (1 - m) h + m (1 -
+h),
+
+    P(none) ~ p_s prod_t l(h_t, n_t)                          n_t = novel or bred
+    P(e)    ~ (1 - p_s) u_e prod_{t < e} l(h_t, n_t) l(h_e, missed)
+              prod_{t > e} [d l(h_t, missed) + (1 - d) l(h_t, n_t)]
+
+d = .9 where t uses values of e, else .1; u_e is equal for all steps that assert anything and `prose` times that for
+the rest; p_s = (votes + 1) / (votes + votes of the strongest other answer + 2), again without s. So an unconfirmed
+value from which confirmed ones were computed is forgiven, and of a row of unconfirmed ones the first is charged.
+value of the prime suspect argmax_e P(e) = P(none): if there was an error, it is charged with all of it; value of any
+other step = 1 - P(e = t). A step that asserts nothing new abstains unless it is the suspect. weight = the leading
+answer's share of the votes times n / (n + 2) for n siblings (in w) times P(no error before t): carried steps weigh
+little.
+
+Where no sibling's answer can be read (proofs), all q_j are 1, q_s is 1/4 and p_s 1/2: plain occurrence. Derived from
+the vote, so the independence key is "vote". Grew from a simpler question (does a new number occur in the siblings?);
+asking *where the holders ended* is what Monte-Carlo step values do (Math-Shepherd, arXiv 2312.08935), with siblings
+that pass through the same value in the place of rollouts.
 """
 
 from __future__ import annotations
@@ -39,65 +51,71 @@ from dataclasses import dataclass
 
 from prm.answers.canonical import canonical, is_number
 from prm.records import Group, StepScores
-from prm.signals import _assertions
+from prm.signals import _assertions, _expressions
 from prm.signals._assertions import Assertions
 
 KEY = "vote"
+VERSION = 2
 TEXT_ONLY = True
+USES, APART = 0.9, 0.1  # how likely a step rests on an earlier one, whether its values occur in it or not
 Token = tuple[str, str]  # what kind of assertion, and its key
 
 
 @dataclass(frozen=True)
 class Config:
-    """low, high: support of what no sibling holds, where the sample's own answer has no votes and where it leads.
-    leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how much
-    of a witness each sibling is. formulas: whether they count too; off, since they moved first errors too early on
-    solutions written by others than the siblings' policy (PRMBench)."""
+    """leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how
+    much of a witness each sibling is. novel, bred, missed: chance that no good sibling holds what a step asserts, if
+    it is right, right but computed from such a value, wrong. prose: how likely an error enters in a step without
+    assertions, next to one with. On problems that ProcessBench does not hold (PARC, PRMBench, solutions that come with
+    GSM8K) neighbouring values of all of them differ by less than the data can tell."""
 
-    low: float = 0.1
-    high: float = 0.9
     leak: float = 0.2
     temper: float = 0.5
-    formulas: bool = False
+    novel: float = 0.1
+    bred: float = 0.6
+    missed: float = 0.9
+    prose: float = 0.3
 
     def __post_init__(self):
-        if not 0 < self.low <= self.high < 1:
-            raise ValueError(f"low: need 0 < low <= high < 1, not low {self.low} and high {self.high}")
-        if not 0 < self.leak < 1:
-            raise ValueError(f"leak: {self.leak} is outside (0, 1); 0.2 is usual")
-        if not 0 < self.temper <= 1:
-            raise ValueError(f"temper: {self.temper} is outside (0, 1]; 1 takes siblings as independent")
+        for name in ("leak", "novel", "bred", "missed"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is outside (0, 1); choose a chance inside")
+        for name in ("temper", "prose"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is outside (0, 1]; choose a number inside")
 
 
 @dataclass(frozen=True)
 class _Jury:
     """The siblings of one sample: each one's weight w and standing q by its place in the group, and the sample's own
-    standing."""
+    standing q_s and p_s."""
 
     weights: Mapping[int, float]
     standings: Mapping[int, float]
     own: float
+    right: float
     confidence: float
 
-    def support(self, held_by: set[int], config: Config) -> tuple[float, float]:
-        """(support of an assertion, weight of the siblings that hold it)."""
+    def confirms(self, held_by: set[int], config: Config) -> float | None:
+        """h of an assertion; None where none of these siblings holds it."""
         held = self.weights.keys() & held_by
+        if not held:
+            return None
         weight = sum(self.weights[j] for j in held)
         good = sum(self.weights[j] * self.standings[j] for j in held)
         beta = min(0.95, sum(w * self.standings[j] for j, w in self.weights.items()) / sum(self.weights.values()))
-        prior = config.low + (config.high - config.low) * self.own
         evidence = good * -math.log(config.leak) + (weight - good) * math.log((1 - beta) / (1 - config.leak * beta))
-        odds = math.log(prior / (1 - prior)) + config.temper * evidence
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, odds)))), weight
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, config.temper * evidence))))
 
 
 def label(groups: Sequence[Group], config: Config, context=None) -> list[StepScores]:
-    """One StepScores a sample. Time: the length of the texts plus, per sample, its assertions times their holders."""
+    """One StepScores a sample. Time: the length of the texts plus, per sample, its assertions times their holders and
+    its steps squared."""
     return [row for group in groups for row in _group(group, config)]
 
 
 def _group(group: Group, config: Config) -> list[StepScores]:
-    cuts = [[_assertions.read(text) for text in steps.cut(s.text)] for s, steps in zip(group.samples, group.steps)]
+    cuts = [_assertions.read_solution(steps.cut(s.text)) for s, steps in zip(group.samples, group.steps)]
     known = _assertions.known(group.problem.text)
     holders: dict[Token, set[int]] = defaultdict(set)
     for j, steps in enumerate(cuts):
@@ -122,8 +140,11 @@ def _jury(group: Group, i: int, copies: Counter, votes: Counter) -> _Jury:
     mass = sum(weights.values())
     share = lead / others.total() if lead else 0.5
     standings = {j: others[answers[j].cluster] / lead if lead else 1.0 for j in weights}
-    own_standing = (others[own] / lead if own >= 0 else 0.0) if lead else 0.25
-    return _Jury(weights, standings, own_standing, share * mass / (mass + 2))
+    mine = others[own] if own >= 0 else 0
+    rival = max((n for cluster, n in others.items() if cluster != own), default=0)
+    return _Jury(
+        weights, standings, mine / lead if lead else 0.25, (mine + 1) / (mine + rival + 2), share * mass / (mass + 2)
+    )
 
 
 def _sample(
@@ -135,21 +156,66 @@ def _sample(
     jury: _Jury,
     config: Config,
 ) -> StepScores:
-    values: list[float | None] = [None] * len(steps)
     answer = group.answers[i]
-    if jury.weights:
-        new = _novelties(steps, known, config.formulas)
-        answer_at = _answer_step(answer.text, steps, new) if answer.cluster >= 0 else None
-        for at, tokens in enumerate(new):
-            judged = [(token[0], *jury.support(holders[token], config)) for token in tokens]
-            supports = [value for kind, value, weight in judged if weight or kind in ("number", "result")]
-            supports += [jury.own] * (at == answer_at)
-            values[at] = min(supports, default=None)
-    weights = tuple(0.0 if value is None else jury.confidence for value in values)
-    return StepScores(answer.problem_id, answer.index, "pairwise", KEY, tuple(values), weights)
+    values, weights = (None,) * len(steps), (0.0,) * len(steps)
+    if jury.weights and steps:
+        new = _novelties(steps, known)
+        confirmed = [_confirmed(tokens, holders, jury, config) for tokens in new]
+        if answer.cluster >= 0:
+            at = _answer_step(answer.text, steps, new)
+            confirmed[at] = min(jury.own, 1.0 if confirmed[at] is None else confirmed[at])
+        none, first = _stories(confirmed, _uses(steps, new), jury.right, config)
+        suspect = max(range(len(steps)), key=first.__getitem__)
+        judged = [h is not None or t == suspect for t, h in enumerate(confirmed)]
+        values = tuple((none if t == suspect else 1 - first[t]) if judged[t] else None for t in range(len(steps)))
+        before = [max(0.0, 1 - sum(first[:t])) for t in range(len(steps))]
+        weights = tuple(jury.confidence * before[t] if judged[t] else 0.0 for t in range(len(steps)))
+    return StepScores(answer.problem_id, answer.index, "pairwise", KEY, values, weights)
 
 
-def _novelties(steps: list[Assertions], known: frozenset[str], formulas: bool) -> list[set[Token]]:
+def _confirmed(tokens: set[Token], holders: Mapping[Token, set[int]], jury: _Jury, config: Config) -> float | None:
+    """h of a step: that of its least confirmed assertion; None without one that counts."""
+    found = [(kind, jury.confirms(holders[kind, name], config)) for kind, name in tokens]
+    return min(((0.0 if h is None else h) for kind, h in found if h is not None or kind != "computed"), default=None)
+
+
+def _uses(steps: list[Assertions], new: list[set[Token]]) -> list[list[bool]]:
+    """[e][t]: whether step t uses a value that is new in step e, or in a step between them that does so itself."""
+    found = [[False] * len(steps) for _ in steps]
+    for e, row in enumerate(found):
+        tainted = {name for _, name in new[e]}
+        for t in range(e + 1, len(steps)):
+            row[t] = bool(tainted) and not tainted.isdisjoint(steps[t].numbers | steps[t].results | steps[t].computed)
+            tainted |= {name for _, name in new[t]} if row[t] else set()
+    return found
+
+
+def _stories(
+    confirmed: list[float | None], uses: list[list[bool]], right: float, config: Config
+) -> tuple[float, list[float]]:
+    """P(no error) and P(first error at step t) for every t."""
+    n = len(confirmed)
+    odd = [h is not None and h < 0.5 for h in confirmed]
+    bred = [any(odd[e] and uses[e][t] for e in range(t)) for t in range(n)]
+    good = [_chance(h, config.bred if b else config.novel) for h, b in zip(confirmed, bred)]
+    bad = [_chance(h, config.missed) for h in confirmed]
+    prior = [config.prose if h is None else 1.0 for h in confirmed]
+    stories, upto = [], 1.0
+    for e in range(n):
+        share = [USES if uses[e][t] else APART for t in range(e + 1, n)]
+        after = math.prod(d * bad[t] + (1 - d) * good[t] for t, d in zip(range(e + 1, n), share))
+        stories.append((1 - right) * prior[e] / sum(prior) * upto * bad[e] * after)
+        upto *= good[e]
+    none = right * upto
+    total = none + sum(stories)
+    return (none / total, [s / total for s in stories]) if total > 0 else (right, [(1 - right) / n] * n)
+
+
+def _chance(h: float | None, unconfirmed: float) -> float:
+    return 1.0 if h is None else (1 - unconfirmed) * h + unconfirmed * (1 - h)
+
+
+def _novelties(steps: list[Assertions], known: frozenset[str]) -> list[set[Token]]:
     """Per step, the tokens that neither the problem nor an earlier step has. A result is new if no earlier step
     computed it, even where its number is in the problem: 80 - 40 = 40 asserts something."""
     numbers, results, rest, new = set(known), set(), set(), []
@@ -157,7 +223,6 @@ def _novelties(steps: list[Assertions], known: frozenset[str], formulas: bool) -
         found = {("number", n) for n in step.numbers - numbers}
         found |= {("result", r) for r in step.results - results if r in numbers}
         optional = {("computed", c) for c in step.computed - step.numbers}
-        optional |= {("formula", f) for f in step.formulas} if formulas else set()
         new.append(found | (optional - rest))
         numbers |= step.numbers
         results |= step.results
@@ -167,8 +232,8 @@ def _novelties(steps: list[Assertions], known: frozenset[str], formulas: bool) -
 
 def _answer_step(answer: str, steps: list[Assertions], new: list[set[Token]]) -> int:
     form = canonical(answer)
-    value = _assertions.evaluate(_assertions.parse(form)) if is_number(form) else None
-    key = "" if value is None else _assertions.key(value)
+    value = _expressions.evaluate(_expressions.parse(form)) if is_number(form) else None
+    key = "" if value is None else _expressions.key(value)
     stating = (at for at in reversed(range(len(steps))) if key in steps[at].results or ("number", key) in new[at])
     return next(stating, len(steps) - 1)
 
@@ -180,5 +245,4 @@ def _held(step: Assertions) -> set[Token]:
         {("number", n) for n in step.numbers | results}
         | {("result", r) for r in results}
         | {("computed", c) for c in results | step.numbers}
-        | {("formula", f) for f in step.formulas}
     )
