@@ -6,8 +6,8 @@ prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "v
 
 A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps its
 vote. "checked" is all of these together, evidence added across their keys: what `prm rerank --method checked-vote` does.
-It looks at no vote and has no fitted constant: an accused step is believed right with .1, set by argument (and by the
-half of the two public pools whose problem's sha256 is even, where the rules of reading were made).
+It looks at no vote. Its two constants were set by argument (see the signals); what it reads as an equation was made on
+the half of StrictPRMBench's problems whose text's sha256 is even, the forms asked for on the training splits' answers.
 
 POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same
 problem text where rows have no id, and the gold answer in `gold` or, failing that, `answer` (--gold names another

@@ -79,6 +79,6 @@ def test_only_the_step_that_states_it_is_accused():
     sample = Sample("p", 0, "".join(texts))
     group = Group(Problem("p", "?"), (sample,), (Steps("p", 0, ends),), (Answer("p", 0, "8", 0),))
     [row] = arithmetic.label([group], arithmetic.Config())
-    assert row.values == (None, 0.1, None) and row.weights == (0.0, 1.0, 0.0)
+    assert row.values == (None, 0.05, None) and row.weights == (0.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="accuses nobody"):
         arithmetic.Config(wrong=0.6)

@@ -10,7 +10,7 @@ def test_a_slip_that_most_share_loses(tmp_path):
     jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "How old?", "samples": [SLIP, SLIP, {"text": RIGHT}, {}]}])
     assert cli.main(["rerank", str(tmp_path / "in.jsonl"), "--method", "checked-vote", "-o", str(tmp_path / "o")]) == 0
     ((_, row),) = jsonl.read_rows(tmp_path / "o")
-    assert row["choice"] == 2 and row["text"] == RIGHT and [round(v or 0, 6) for v in row["values"][0]] == [0.1, 0]
+    assert row["choice"] == 2 and row["text"] == RIGHT and [round(v or 0, 6) for v in row["values"][0]] == [0.05, 0]
     assert row["reasons"] == ["", "", "", "no_text"]
 
 

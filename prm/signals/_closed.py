@@ -1,7 +1,7 @@
 r"""Equations between closed expressions, as a solution states them, and whether they hold.
 
     "Total: \[ 19 + 8 + 16 + 8 = 41 \]"                               19+8+16+8 is 51: does not hold
-    "\(\left(\frac{1 + i\sqrt3}{2}\right)^9 = \omega^9 = 1\)"         closed members of one chain are compared: -1, not 1
+    "\(\left(\frac{1 + i\sqrt3}{2}\right)^9 = \omega^9 = 1\)"         closed members of one chain compared: -1, not 1
     "x + 5 = 10"                                                     not closed: an equation to solve says nothing
 
 Only what is certain to be read right is returned: an expression stands alone between signs of equality, formula ends or

@@ -2,8 +2,8 @@
 
 It reads what stands closed on both sides (prm/signals/_closed.py: + - * /, powers, roots, pi, complex numbers and
 trigonometry, in LaTeX too). An equation that holds says little about whether the step is right, so the signal only
-accuses and abstains elsewhere; a vote in which silence is no accusation is `checked_vote` (prm/rerank.py). The one source is
-calculation, whatever the samples agree on: a slip that most samples share is found all the same.
+accuses and abstains elsewhere; a vote in which silence is no accusation is `checked_vote` (prm/rerank.py). It looks at
+no vote: a slip that most samples share is found all the same.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ ACCUSES = True
 @dataclass(frozen=True)
 class Config:
     """wrong: belief in a step with an equation that does not hold. Not 0: it may have been misread, or be a supposition
-    that the solution goes on to refute. Set by argument, not fitted."""
+    that the solution goes on to refute. Set by argument: a voter who is
+    more often wrong than right deserves no vote; from .02 to .1 all choices on the development half are the same."""
 
-    wrong: float = 0.1
+    wrong: float = 0.05
 
     def __post_init__(self):
         if not 0 <= self.wrong < 0.5:
