@@ -4,8 +4,8 @@
 
 prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
 
-A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps its
-vote. "checked" is all of these together, evidence added across their keys: what `prm rerank --method checked-vote` does.
+A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps
+its vote. "checked" is all of these together, evidence added across keys: `prm rerank --method checked-vote`.
 It looks at no vote. Its two constants were set by argument (see the signals); what it reads as an equation was made on
 the half of StrictPRMBench's problems whose text's sha256 is even, the forms asked for on the training splits' answers.
 
