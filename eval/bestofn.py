@@ -6,8 +6,8 @@ prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "v
 
 A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps
 its vote. "checked" is all of these together, evidence added across keys: `prm rerank --method checked-vote`.
-It looks at no vote. Where its rules come from: equations, from the half of StrictPRMBench's problems whose text's sha256
-is even; forms asked for, from that half, the GSM8K and MATH training splits' answers (where the belief .02 was set too)
+It looks at no vote. Its rules come from: equations, the half of StrictPRMBench's problems whose text's sha256
+is even; forms asked for, that half, the GSM8K and MATH training splits' answers (where the belief .02 was set too)
 and, for "not whole", another pool of GSM8K test problems.
 
 POOL rows: {"problem" or "question", "problem_id"?, "samples": [{"text"}]}. References rows: the same id, or the same
