@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eval import command
+from eval.ablation import table as ablation
 from eval.html import difference
 from prm.errors import PrmError
 from prm.store import write_file
@@ -75,7 +76,8 @@ def filled(text: str, results: Path) -> str:
             raise PrmError(
                 f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}"
             )
-        return f"{match[1]}{table(json.loads(path.read_text()))}\n{match[4]}"
+        write = ablation.markdown if match[2] == "ablation" else table
+        return f"{match[1]}{write(json.loads(path.read_text()))}\n{match[4]}"
 
     return _BLOCK.sub(fill, text)
 

@@ -29,7 +29,7 @@ def made(seed: int, gain: float = 0.10) -> dict:
     rows |= {name: {"vote": vote.tolist(), "bon": vote.tolist(), **quality} for name, vote in arms.items()}
     strata = {"systematic": (rng.random(400) < 0.3).tolist()}
     held_out = {"prm": {"random": 0.8, "systematic": 0.9}}
-    costs = {"reask": 12.0, "mc_soft": 90.0}
+    costs = {"reask": 12.0, "reask, shared by all problems": 0.3, "mc_soft": 90.0}
     return {
         "seed": seed,
         "problems": 400,
@@ -77,9 +77,14 @@ def test_a_row_of_some_worlds_is_compared_on_those():
 
 def test_the_table_has_a_line_a_row():
     found = table.summarise([made(seed) for seed in range(1, 6)])
-    lines = table.markdown(found).splitlines()
-    assert sum(line.startswith("| ") for line in lines) == 1 + len(found["rows"])
-    assert "The gate says: **improves**" in lines[-1]
+    first, words, strata, notes = table.markdown(found).split("\n\n")
+    assert len(first.splitlines()) == 2 + len(found["rows"])
+    assert "The gate says: **improves**" in words
+    assert [line.split(" | ")[0] for line in strata.splitlines()[2:]] == [
+        "| ask for a mis-taught fact (systematic errors)",
+        "| ask for none (random errors)",
+    ]
+    assert "re-asking 12.0, Monte-Carlo with 8 rollouts 90.0: 0.13 of it" in notes
 
 
 def test_controls_and_their_signals_can_be_left_out():

@@ -38,6 +38,21 @@ TITLES = {
     "gold over re-asked problems": "the ceiling, over re-asked problems",
 }
 
+STRATA = {  # columns of the second table
+    RIVAL: "vote over re-asked",
+    OURS: "ours",
+    BOTH: "ours, re-asked",
+    "gold": "ceiling",
+    "seen": "ours, held out",
+    "seen_gold": "ceiling, held out",
+}
+KINDS = (
+    ("systematic", "in", "ask for a mis-taught fact (systematic errors)"),
+    ("systematic", "out", "ask for none (random errors)"),
+    ("held-out facts", "in", "ask for a held-out fact"),
+    ("held-out phrases", "in", "are told in a held-out phrase"),
+)
+
 
 def summarise(worlds: Sequence[Mapping]) -> dict:
     """summary.json's content, from what `measure` gave of each world."""
@@ -84,7 +99,9 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
         "vote_ci": [base + gain[1], base + gain[2]],
         "gain": list(gain),
         "bon": _mean(bon) if bon else None,
-        "recovered": _means([{"recovered": _recovered(*three)} for three in zip(mine, majority, gold)]).get("recovered"),
+        "recovered": _means([{"recovered": _recovered(*three)} for three in zip(mine, majority, gold)]).get(
+            "recovered"
+        ),
         "auroc_random": labels.get("random"),
         "auroc_systematic": labels.get("systematic"),
         "precision": labels.get("precision"),
@@ -155,7 +172,8 @@ def markdown(found: Mapping) -> str:
     heads += ["AUROC random", "AUROC systematic", "precision", "coverage", "tokens a label"]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     lines += [f"| {TITLES[name]} | " + " | ".join(_cells(row)) + " |" for name, row in found["rows"].items()]
-    return "\n".join([*lines, "", _words(found)])
+    parts = ["\n".join(lines), _words(found), _strata(found), _notes(found)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _words(found: Mapping) -> str:
@@ -165,6 +183,43 @@ def _words(found: Mapping) -> str:
     rival = f"Ours over re-asked problems minus the vote over them: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]. "
     worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, 16 samples each. "
     return f"{worlds}{base}{rival}The gate says: **{found['gate']}**. {found['because']}"
+
+
+def _strata(found: Mapping) -> str:
+    """Votes by kind of problem: random and systematic errors apart, and what held-out facts and phrases do."""
+    columns = [name for name in STRATA if any(name in kind for kind in found["strata"].values())]
+    heads = ["problems that", "share", "majority", *(STRATA[name] for name in columns)]
+    lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for name, side, words in KINDS:
+        if name in found["strata"]:
+            kind = found["strata"][name]
+            share = kind["share"] if side == "in" else 1 - kind["share"]
+            majority = _three(kind[OURS][side]["majority"])
+            votes = [_three(kind[column][side]["vote"] if column in kind else None) for column in columns]
+            lines.append(f"| {words} | {share:.2f} | {majority} | {' | '.join(votes)} |")
+    return "\n".join(lines)
+
+
+def _notes(found: Mapping) -> str:
+    """Held-out facts step by step, costs, and what the tool warned of."""
+    told = []
+    if "seen" in found["held_out"]:
+        known, unseen = found["held_out"][OURS], found["held_out"]["seen"]
+        told.append(
+            f"Steps that assert a held-out fact: AUROC of our PRM {_three(unseen.get('random'))} (random) and {_three(unseen.get('systematic'))} "
+            f"(systematic) where training never met it, {_three(known.get('random'))} and {_three(known.get('systematic'))} where it did."
+        )
+    costs = found["costs"]
+    if "reask" in costs and "mc_soft" in costs:
+        told.append(
+            f"Generated tokens a judged step, the same solutions, nothing shared between problems: re-asking {costs['reask']:.1f}, Monte-Carlo with "
+            f"8 rollouts {costs['mc_soft']:.1f}: {costs['reask'] / costs['mc_soft']:.2f} of it "
+            f"({costs['reask, shared by all problems']:.1f} where the run shares a fact's answers, as it does)."
+        )
+    warned = sorted({warning for warnings in found["warnings"].values() for warning in warnings})
+    if warned:
+        told.append("The tool warned of the controls: " + "; ".join(warned) + ".")
+    return " ".join(told)
 
 
 def _cells(row: Mapping) -> list[str]:
