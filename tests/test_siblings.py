@@ -51,6 +51,15 @@ def test_the_result_is_kept_without_paths(tmp_path, capsys):
         run(tmp_path, capsys, more=["--out", str(tmp_path / "none" / "x.json")])
 
 
+def test_a_part_is_half_the_problems(tmp_path, capsys):
+    assert siblings.part(POOL["question"]) == siblings.part(SOLUTIONS[0]["problem"])  # white space does not count
+    assert {siblings.part(f"Problem {i}?") for i in range(20)} == {"A", "B"}
+    part = siblings.part(POOL["question"])
+    assert json.loads(run(tmp_path, capsys, more=["--part", part])[-1])["n_error"] == 1
+    with pytest.raises(PrmError, match="none of its"):
+        run(tmp_path, capsys, more=["--part", "AB".replace(part, "")])
+
+
 def test_no_problem_in_common_is_said(tmp_path, capsys):
     with pytest.raises(PrmError, match="none of its 1 problems"):
         run(tmp_path, capsys, solutions=SOLUTIONS[2:])
@@ -63,12 +72,19 @@ def test_a_solution_that_is_also_a_sample_is_no_witness_for_itself(tmp_path, cap
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="ProcessBench and the pools are not on this machine")
-@pytest.mark.parametrize("pool, labelled, floor", [("gsm8k_n32", "gsm8k", 0.61), ("math500_n32", "math", 0.35)])
+@pytest.mark.parametrize(
+    "pool, labelled, floor",
+    [
+        ("strictprm_gsm8k_math500_n32/gsm8k_n32", "gsm8k", 0.66),
+        ("mathcoder_gsm8k_tool_n8/gsm8k_tool_n8", "gsm8k", 0.6),
+        ("strictprm_gsm8k_math500_n32/math500_n32", "math", 0.35),
+    ],
+)
 def test_beats_number_matching_on_real_solutions(pool, labelled, floor, capsys):
     siblings.main(
         [
             "--pool",
-            str(SHARED / f"strictprm_gsm8k_math500_n32/{pool}.jsonl.gz"),
+            str(SHARED / f"{pool}.jsonl.gz"),
             "--labelled",
             str(SHARED / f"processbench/{labelled}.jsonl.gz"),
         ]

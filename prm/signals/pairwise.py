@@ -66,8 +66,9 @@ class Config:
     """leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how
     much of a witness each sibling is. novel, bred, missed: chance that no good sibling holds what a step asserts, if
     it is right, right but computed from such a value, wrong. prose: how likely an error enters in a step without
-    assertions, next to one with. On problems that ProcessBench does not hold (PARC, PRMBench, solutions that come with
-    GSM8K) neighbouring values of all of them differ by less than the data can tell."""
+    assertions, next to one with. Set beforehand by argument; on labelled solutions of problems that ProcessBench does
+    not hold (PARC, PRMBench, those that come with GSM8K) the shares without a good holder were .02 to .17 (right),
+    .15 to .7 (right, from such a value), .55 to .86 (wrong), and first-error F1 hardly moves between those ends."""
 
     leak: float = 0.2
     temper: float = 0.5
