@@ -23,7 +23,7 @@ def made(seed: int, gain: float = 0.10) -> dict:
     better = np.maximum(majority, rng.random(400) < 4 * gain)
     best = np.maximum(better, rng.random(400) < 0.2)
     votes = {"majority": majority, "one sample": majority, "oracle": np.ones(400), "re-asked vote": better}
-    arms = {"prm": better, "orm": majority, "gold": best, "prm over re-asked problems": best}
+    arms = {"prm": better, "orm": majority, "gold": best, "ceiling": best, "prm over re-asked problems": best}
     quality = {"labels": {"random": 0.99, "systematic": 1.0, "precision": 0.98, "coverage": 0.8}, "cost": 12.0}
     rows = {name: {"vote": vote.tolist()} for name, vote in votes.items()}
     rows |= {name: {"vote": vote.tolist(), "bon": vote.tolist(), **quality} for name, vote in arms.items()}
@@ -57,7 +57,7 @@ def test_the_summary_keeps_its_contract():
     }
     assert all(keys <= row.keys() for row in found["rows"].values())
     ours = found["rows"]["prm"]
-    assert found["gate"] == "improves" and 0 < ours["recovered"] < 1 == found["rows"]["gold"]["recovered"]
+    assert found["gate"] == "improves" and 0 < ours["recovered"] < 1 == found["rows"]["ceiling"]["recovered"]
     assert ours["vote_ci"][0] < ours["vote"] < ours["vote_ci"][1]
     assert ours["vote"] - found["majority"] == pytest.approx(ours["gain"][0])
     assert found["rows"]["orm"]["recovered"] == pytest.approx(0)
@@ -117,7 +117,10 @@ def small(tmp_path_factory):
     made["sampling"] |= {"samples": 4}
     made["signals"] = {name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "gold", "two_routes")}
     made["measured"], made["train"] = ["reask"], {**made["train"], "batch": 4, "epochs": 1}
-    made["arms"] = {name: made["arms"][name] for name in ("prm", "gold", "orm", "seen", "mc_soft", "two_routes")}
+    made["arms"] = {
+        name: made["arms"][name] for name in ("prm", "gold", "ceiling", "orm", "seen", "mc_soft", "two_routes")
+    }
+    made["arms"]["mc_soft"]["train"] = made["arms"]["ceiling"]["train"] = {"epochs": 1}
     (folder / "ablation.yaml").write_text(yaml.safe_dump(made))
     for seed in (1, 2):
         policy = folder / f"out/seed-{seed}/policy"

@@ -1,7 +1,7 @@
 """All worlds together: summary.json, and the table for a terminal or README.md.
 
 For every row: vote, the mean accuracy of the weighted vote; gain, its paired difference to majority as (mean, low, high); vote_ci, that
-interval laid at majority's mean; bon, best-of-N; recovered, the mean over worlds of (vote - majority) / (gold_vote - majority). Quality of the
+interval laid at majority's mean; bon, best-of-N; recovered, the mean over worlds of (vote - majority) / (ceiling - majority). Quality of the
 labels and their cost are means over worlds. Numbers that do not exist are None.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from eval import gate
 from eval.summary import clean
 
-OURS, RIVAL, BOTH = "prm", "re-asked vote", "prm over re-asked problems"
+OURS, RIVAL, BOTH, CEILING = "prm", "re-asked vote", "prm over re-asked problems", "ceiling"
 TITLES = {
     "log-probability": "log-probability (no training)",
     "orm": "outcome model on the same data",
@@ -34,17 +34,18 @@ TITLES = {
     "prm": "**ours: re-asked by other routes**",
     RIVAL: "the rival: vote over re-asked problems (no training)",
     BOTH: "**ours, over re-asked problems**",
-    "gold": "trained on gold: the ceiling",
-    "gold over re-asked problems": "the ceiling, over re-asked problems",
+    "gold": "trained on gold, as long as ours",
+    "gold over re-asked problems": "the same, over re-asked problems",
+    CEILING: "trained on gold, three times as long: the ceiling",
 }
 
 STRATA = {  # columns of the second table
     RIVAL: "vote over re-asked",
     OURS: "ours",
     BOTH: "ours, re-asked",
-    "gold": "ceiling",
+    CEILING: "ceiling",
     "seen": "ours, held out",
-    "seen_gold": "ceiling, held out",
+    "seen_gold": "on gold, held out",
 }
 KINDS = (
     ("systematic", "in", "ask for a mis-taught fact (systematic errors)"),
@@ -57,8 +58,8 @@ KINDS = (
 def summarise(worlds: Sequence[Mapping]) -> dict:
     """summary.json's content, from what `measure` gave of each world."""
     votes = {name: [world["rows"].get(name, {}).get("vote") for world in worlds] for name in _names(worlds)}
-    majority, gold = votes["majority"], votes["gold"]
-    verdict = gate.judge(votes[OURS], majority, votes.get("orm"), gold)
+    majority, ceiling = votes["majority"], votes[CEILING]
+    verdict = gate.judge(votes[OURS], majority, votes.get("orm"), ceiling)
     rows = {name: _row(name, worlds, votes) for name in TITLES if name in votes}
     return clean(
         {
@@ -67,7 +68,7 @@ def summarise(worlds: Sequence[Mapping]) -> dict:
             "majority": _mean(majority),
             "one_sample": _mean(votes["one sample"]),
             "oracle": _mean(votes["oracle"]),
-            "gold_vote": _mean(gold),
+            "gold_vote": _mean(ceiling),
             "reasked_vote": _mean(votes[RIVAL]),
             "gate": verdict.text,
             "because": verdict.because,
@@ -89,7 +90,7 @@ def _names(worlds: Sequence[Mapping]) -> list[str]:
 def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
     """Worlds that lack the row (some controls are run on the first ones alone) are left out on both sides."""
     here = [i for i, vote in enumerate(votes[name]) if vote is not None]
-    mine, majority, gold = ([votes[key][i] for i in here] for key in (name, "majority", "gold"))
+    mine, majority, gold = ([votes[key][i] for i in here] for key in (name, "majority", CEILING))
     gain, base = gate.difference(mine, majority), _mean(majority)
     rows = [worlds[i]["rows"][name] for i in here]
     labels = _means([row.get("labels") or {} for row in rows])
@@ -122,7 +123,7 @@ def _stratum(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) ->
     """Votes on the problems of a stratum and on the others: {row: {"in": (accuracy, gain), "out": ...}}, and how many there are."""
     marks = [np.array(world["strata"][name], bool) for world in worlds]
     found = {"share": float(np.mean([mark.mean() for mark in marks]))}
-    for row in (OURS, "all", "seen", "seen_gold", "gold", RIVAL, BOTH, "orm"):
+    for row in (OURS, "all", "seen", "seen_gold", "gold", CEILING, RIVAL, BOTH, "orm"):
         if any(vote is None for vote in votes.get(row, [None])):
             continue
         found[row] = {side: _part(votes[row], votes["majority"], pick) for side, pick in _sides(marks)}
