@@ -34,6 +34,18 @@ def clusters(*texts, style="math", **config):
         ("N = 22500/2500 = 9\n\nTherefore, 9 customers would buy a set that costs $2500.", "9"),
         ("Therefore, the fastest is **Evelyn**.", "Evelyn"),
         ("Total = 3 DVDs + 4 DVDs\nTotal = 7 DVDs", "7"),
+        ("Thus, there are 3 ways to put 5 balls into 2 boxes.", "3"),
+        ("x = 18 - 10 = 8\n\nTherefore, the 8th grade should have 10 representatives.", "10"),
+        ("Hence the grade is the 12th.", "12"),
+        ("So, \\(\\sqrt{53}\\) is the simplest form of the square root of 53.", "\\sqrt{53}"),
+        ("In summary, \\(n\\) is 2 or 4, \\(2 + 1 = 3\\) values for \\(n\\).", "3"),
+        ("\\[14 + 20 = 34 \\text{ hours}\\] So, she spends a total of 34 hours in 4 weeks.", "34"),
+        ("He made 2 * 5 = $10.\nA: 10", "10"),
+        ("The answer is -$15.", "-15"),
+        ("She has $50 - $35 left, the answer is $15.", "15"),
+        ("So the sum is 7.\n\nNext, \\(2 + 3 = 5\\) and then \\(5 +", ""),
+        ("Let us see: 7.\n\nThus, the sum of", ""),
+        ("```python\nx = 3", ""),
         ("", ""),
         ("I cannot tell.", ""),
         ("{{{{", ""),
@@ -58,10 +70,37 @@ def test_other_styles():
         ("25", "25%", "25\\%", "25^\\circ", "25^{\\circ}", "25_8", "25_{8}", "25th", "25^{\\text{th}}"),
         ("-7/2", "-3\\frac{1}{2}", "-3.5", "-\\frac{7}{2}"),
         ("Evelyn", "\\text{Evelyn}", "evelyn."),
+        (
+            "15",
+            "\\15",
+            "\\$15",
+            "€15",
+            "15 dollars per week",
+            "\\text{Adam loses \\$15.}",
+            "\\text{Total Cost} = \\$15",
+        ),
+        ("3", "three", "\\text{three treeks}", "three Treeks"),
+        ("3/4", "\\frac{3}{4} cup", "\\frac34 \\text{ cup}"),
+        ("12\\pi", "12\\pi \\text{ inches/second}", "12\\pi inches per second"),
     ],
 )
 def test_canonical_form(same):
     assert len({canonical(s) for s in same}) == 1
+
+
+@pytest.mark.parametrize(
+    "a, b",
+    [
+        ("5 hours", "5 hours and 30 minutes"),
+        ("two", "two and a half"),
+        ("2", "all numbers greater than 2"),
+        ("three", "three fourths"),
+        ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}12\\end{pmatrix}"),
+        ("2", "no solution"),
+    ],
+)
+def test_units_and_sentences_do_not_swallow_values(a, b):
+    assert canonical(a) != canonical(b)
 
 
 def test_hostile_numbers_have_a_form():

@@ -16,10 +16,20 @@ _WRAPPED = re.compile(
 )
 _NOISE = re.compile(
     r"\\(?:left|right|bigl?|bigr|Bigl?|Bigr|displaystyle|boxed)(?![a-zA-Z])"
-    r"|\^\s*\{?\s*\\circ\s*\}?|\\degree|°|\\?%|\\?\$|\\[()\[\]]"
+    r"|\^\s*\{?\s*\\circ\s*\}?|\\degree|°|\\?%|\\?\$|[€£¥₹]|\\[()\[\]]|(?<!\\)\\(?=\d)"  # "\15": the $ got lost
 )
 _BARE_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)|\\frac\s*(\d)\s*\{|\\frac\s*\{([^{}]*)\}\s*(\d)")
-_UNIT = re.compile(r"^(-?[\d.,/]+)\s+[a-zA-Z][a-zA-Z .^/0-9{}]+$")
+_QUANTITY = r"-?(?:[\d.,/]+|\d*\\frac\{\d+\}\{\d+\}|[\d.]*\\pi|[\d.]*\\sqrt\{\d+\})"
+_UNIT = re.compile(
+    rf"^({_QUANTITY})\s+(?!(?:and|or|plus|minus|times|to|point|mod)\b)[a-zA-Z](?:[a-zA-Z ./²³-]|\^\{{?[23]\}}?)+$"
+)
+_LABEL = re.compile(r"^(?:[A-Za-z][A-Za-z ]+[:=]|=)\s*(?=[-\d.\\])")  # "Total cost = 5"
+_DIGITS = "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+_MORE = r"and|or|to|half|halves|quarters?|\w+(?:ird|th)s?|hundred|thousand|million|point"  # the number goes on
+_WORD_NUMBER = re.compile(rf"^({_DIGITS})(?: (?!(?:{_MORE})\b)[a-z]+){{0,2}}$")
+_RELATED = re.compile(
+    r"\b(?:greater|less|more|fewer|larger|smaller|most|least|above|below|except|multiples?|mod|by|and|or|[b-zB-Z])\b"
+)
 _ASSIGNED = re.compile(r"^[a-zA-Z](?:_?\{?\w\}?)?(?:\([a-zA-Z]\))?\s*=\s*([^=]+)$")
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
 _FRACTION = re.compile(r"^(-?)(\d*)\\frac\{(-?\d+)\}\{(\d+)\}$|^(-?)\(?(-?\d+)\)?/\(?(\d+)\)?$")
@@ -46,12 +56,16 @@ def canonical(answer: str) -> str:
     text = _unwrapped(text).strip(" ;:,").rstrip(".")
     if assigned := _ASSIGNED.match(text):
         text = assigned.group(1).strip()
+    text = _LABEL.sub("", text)
     if unit := _UNIT.match(text):
         text = unit.group(1)
     if not text.startswith(("(", "[", "{", "\\{")):
         text = _THOUSANDS.sub(lambda m: m.group().replace(",", ""), text)
     if re.fullmatch(r"[A-Za-z][A-Za-z' -]+", text):
-        return " ".join(text.lower().split())
+        words = " ".join(text.lower().split())
+        spelled = _WORD_NUMBER.match(words)
+        return str(_DIGITS.split("|").index(spelled[1])) if spelled else words
+    text = _said(text)
     text = re.sub(r"\s+", "", _BARE_FRACTION.sub(_braced, text))
     text = re.sub(r"([\^_])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"^(-?\d+)_\{?\d+\}?$", r"\1", text)  # a number's base: the siblings of one problem share it
@@ -86,6 +100,14 @@ def _unwrapped(text: str) -> str:
     text = re.sub(r"\\(?:text|mbox)\s*\{\s*(?:and|or)\s*,?\s*\}", ",", text)
     without = _WRAPPED.sub("", text)
     return without if re.search(r"[\w]", re.sub(r"[\^_]\{?\d?\}?", "", without)) else _WRAPPED.sub(r"\1", text)
+
+
+def _said(text: str) -> str:
+    """The number of a sentence of words with a single one, "Adam loses 16"; else the text."""
+    numbers = re.findall(r"-?\d+(?:\.\d+)?", text)
+    words = re.fullmatch(r"[\w\s.,'-]+", text) and len(re.findall(r"[A-Za-z]{2,}", text)) >= 2
+    alone = len(numbers) == 1 and not re.search(r"\d[A-Za-z]", text) and not _RELATED.search(text.lower())
+    return numbers[0] if words and alone else text
 
 
 def _braced(match: re.Match) -> str:

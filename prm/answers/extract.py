@@ -19,6 +19,16 @@ _ENDING = re.compile(
     rf"(?:\bis|\bare|\bget|\bequals|=)(?: equal to| approximately)?:?\s*"
     rf"(?:\\?\$|\\\()?\s*({NUMBER})(?:\\?%|\\\)|\$)?\s*\.?$"
 )
+_MINUS = re.compile(r"(?<![^\s(:=*])-(\\?\$)(?=[\d.])")  # -$15: the sign belongs to the number
+_SO = r"(?:so|thus|hence|therefore|in total|in conclusion),? "
+_COUNTED = re.compile(
+    rf"{_SO}there (?:are|is|were|was|will be) (?:exactly |only |a total of )?({NUMBER})(?![\w%])", re.IGNORECASE
+)
+_SUBJECT = re.compile(rf"{_SO}(?:{_FORMULA.pattern}) (?:is|are) (?:the|an?)\b", re.IGNORECASE | re.DOTALL)
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
+_VARIABLE = re.compile(r"[a-zA-Z](?:_\{?\w\}?)?(?:\([a-zA-Z]\))?")
+_NEEDS_MORE = "is|are|of|the|a|an|to|and|or|for|by|with|that|if|in|at|from|where|when|since|we|get"
+_DANGLING = re.compile(rf"(?:[-+*/=<>,(\[{{\\:]|\b(?:{_NEEDS_MORE}))\Z", re.IGNORECASE)
 _TRIES = 20  # boxes that never close, before one gives up
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
@@ -29,7 +39,10 @@ def extract(text: str, style: str) -> str:
         return _last_number(text)
     if style == "last_line":
         return _last_line(text)
-    return boxed(text) or _stated(text) or _concluded(text)
+    if inside := boxed(text):
+        return inside
+    text = _MINUS.sub(r"\1-", text)
+    return _stated(text) or ("" if _is_cut_off(text) else _concluded(text))
 
 
 def boxed(text: str) -> str:
@@ -72,9 +85,8 @@ def _stated(text: str) -> str:
     """After "####" or the last "answer is": its formula, else its number, else a short phrase."""
     if hashes := _HASHES.search(text, max(text.rfind("####"), 0)):
         return hashes.group(1).strip()
-    if headed := _HEADING.findall(text):
-        if bare := _bare(headed[-1].strip("* $")):
-            return bare
+    if (headed := _HEADING.findall(text)) and (bare := _bare(headed[-1].strip("* $"))):
+        return bare
     stated = list(_STATED.finditer(text))
     if not stated:
         return ""
@@ -85,6 +97,18 @@ def _stated(text: str) -> str:
         return ""
     tail = stated[-1].group(1).split(". ")[0].strip(" *")
     return _formula_or_number(tail, "") or (tail if len(tail.split()) <= 4 else "")
+
+
+def _is_cut_off(text: str) -> bool:
+    """Whether the text breaks off: inside a formula or code, or after an operator or a word that needs another. What it
+    says last is not its answer."""
+    end = text.rstrip()
+    brackets = re.findall(r"(?<!\\)\\[()\[\]]", end)
+    return (
+        bool(brackets and brackets[-1] in ("\\(", "\\["))
+        or end.count("```") % 2 == 1
+        or bool(_DANGLING.search(end[-20:]))
+    )
 
 
 def _concluded(text: str) -> str:
@@ -100,14 +124,20 @@ def _concluded(text: str) -> str:
         return _formula_or_number((numeric or bold)[-1], "") or (numeric or bold)[-1]
     if bare := _bare(paragraphs[-1].strip().splitlines()[-1].strip(" *#")):
         return bare
+    if counted := _COUNTED.match(last.lstrip("*# ")):
+        return counted.group(1)
+    subject = _SUBJECT.match(last.lstrip("*# "))
+    if subject and not _is_prose(subject):
+        return _right_side(next(g for g in subject.groups() if g)).strip()
     if ending := _ENDING.search(last):
         return ending.group(1)
-    results = _RESULT.findall(text[: text.rfind(last)])
+    results = _RESULT.findall(text)
     return _formula_or_number(last, results[-1] if results else "") or _last_number(text)
 
 
 def _bare(line: str) -> str:
     """A last line without words is nothing but the answer, or an equation that ends in it."""
+    line = re.sub(r"^(?:A|Answer):\s*", "", line)
     line = re.split(r"(?<![<>!\\])=", line)[-1].strip(" .")
     letters = re.sub(r"\\[a-zA-Z]+", "", line)
     wordless = re.search(r"\w", letters) and not re.search(r"[A-Za-z]{2,}|\\[()\[\]]|\$", letters)
@@ -131,9 +161,12 @@ def _formula_or_number(text: str, result: str) -> str:
         if not _is_prose(m)
     ]
     inside = lambda at: any(start <= at < end for start, end, _ in spans)
-    found = [(m.start(), m.group()) for m in _NUMBER.finditer(text) if not inside(m.start())]
+    numbers = [m for m in _NUMBER.finditer(text) if not inside(m.start())]
+    cardinal = [m for m in numbers if not _ORDINAL.match(text, m.end())]  # the 8th grade has 10
+    found = [(m.start(), m.group()) for m in cardinal or numbers]
     found = sorted(found + [(start, formula) for start, _, formula in spans if re.search(r"[\w\\]", formula)])
     plain = [item for _, item in found]
+    plain = [item for item in plain if not _VARIABLE.fullmatch(item.strip())] or plain
     computed = [item for item in plain if result and canonical(item) == canonical(result)]
     return (computed or plain or [""])[-1].strip()
 
