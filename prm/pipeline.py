@@ -52,6 +52,13 @@ def checked(recipe: Recipe) -> str:
     return "\n".join([*lines, f"{recipe.name}: all checked, nothing loaded; the same command without --check runs it"])
 
 
+def missing(recipe: Recipe) -> set[str]:
+    """The stages that are not complete on disk."""
+    drawn = check(recipe)
+    with contextlib.ExitStack() as stack:
+        return {s.name for s in plan(recipe, drawn, Context(recipe), stack) if not s.folder(recipe).manifest()}
+
+
 def run(recipe: Recipe) -> None:
     """Makes every stage that is not complete. Stopped or killed, the same call goes on where it was."""
     drawn = check(recipe)

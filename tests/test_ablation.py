@@ -68,6 +68,17 @@ def test_four_worlds_are_no_evidence():
     assert table.summarise([made(seed) for seed in range(1, 5)])["gate"] == "no evidence of gain over voting"
 
 
+def test_a_world_counts_once():
+    with pytest.raises(PrmError, match="names a world twice"):
+        ablation.main(["--seeds", "1", "1", "2", "3", "4"])
+
+
+def test_what_the_tool_warned_of_is_told_with_whom_it_concerns():
+    worlds = [made(seed) for seed in range(1, 6)]
+    worlds[3]["warnings"] = {"signal.suspect.train": ["no other witness"], "signal.shared.train": ["no other witness"]}
+    assert "The tool warned of shared, suspect: no other witness." in table.markdown(table.summarise(worlds))
+
+
 def test_a_row_of_some_worlds_is_compared_on_those():
     worlds = [made(seed) for seed in range(1, 6)]
     worlds[0]["rows"]["suspect"] = worlds[0]["rows"]["orm"]
@@ -115,12 +126,16 @@ def small(tmp_path_factory):
     for split in made["problems"].values():
         split["n"] = 12
     made["sampling"] |= {"samples": 4}
-    made["signals"] = {name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "gold", "two_routes")}
+    made["signals"] = {
+        name: made["signals"][name] for name in ("reask", "majority", "mc_soft", "mc_hard", "gold", "two_routes")
+    }
     made["measured"], made["train"] = ["reask"], {**made["train"], "batch": 4, "epochs": 1}
     made["arms"] = {
-        name: made["arms"][name] for name in ("prm", "gold", "ceiling", "orm", "seen", "mc_soft", "two_routes")
+        name: made["arms"][name]
+        for name in ("prm", "gold", "ceiling", "orm", "seen", "mc_soft", "mc_hard", "two_routes")
     }
-    made["arms"]["mc_soft"]["train"] = made["arms"]["ceiling"]["train"] = {"epochs": 1}
+    for name in ("mc_soft", "mc_hard", "ceiling"):
+        made["arms"][name]["train"] = {"epochs": 1}
     (folder / "ablation.yaml").write_text(yaml.safe_dump(made))
     for seed in (1, 2):
         policy = folder / f"out/seed-{seed}/policy"
@@ -141,7 +156,17 @@ def test_small_worlds_from_samples_to_the_table(small, capsys):
     assert found["rows"]["two_routes"]["seeds"] == [1]
     assert found["rows"]["prm"]["tokens_per_label"] > 0 == found["rows"]["orm"]["tokens_per_label"]
     assert 0 < found["costs"]["reask, shared by all problems"] <= found["costs"]["reask"] < found["costs"]["mc_soft"]
+    assert found["costs"]["mc_hard"] == found["costs"]["mc_soft"], "rollouts that two signals share cost both"
+    assert found["rows"]["mc_hard"]["tokens_per_label"] == found["rows"]["mc_soft"]["tokens_per_label"] > 0
     assert "ours, over re-asked problems" in table_told
+
+
+def test_so_far_takes_the_arms_that_are_finished(small):
+    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2", "--controls", "2"]
+    ablation.main([*command, "--so-far"])
+    found = json.loads((small / "out/summary.json").read_text())
+    assert found["rows"]["two_routes"]["seeds"] == [1] and found["rows"]["prm"]["seeds"] == [1, 2]
+    assert "(1 world)" in table.markdown(found)
 
 
 def test_a_world_that_fails_is_named_and_the_others_are_kept(small):

@@ -29,10 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--controls", type=int, default=2, help="how many of the worlds run the controls too (default 2)"
     )
     parser.add_argument("--world", type=int, help="make this world alone, and no summary")
+    parser.add_argument(
+        "--so-far", action="store_true", help="train nothing: the table of what is finished, rows may have fewer worlds"
+    )
     options = parser.parse_args(arguments)
     if options.world is not None:
         _one(options, options.world)
         return
+    if len(set(options.seeds)) < len(options.seeds):
+        raise PrmError(f"--seeds: {options.seeds} names a world twice; each is one piece of evidence, give others")
     _all(options)
     found = table.summarise(
         [json.loads((options.out / f"seed-{seed}" / "measured.json").read_text()) for seed in options.seeds]
@@ -42,7 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one(options: argparse.Namespace, seed: int) -> None:
-    run = world.make(options.recipe, options.out, seed, options.controls > 0)
+    if options.so_far:
+        run = world.so_far(options.recipe, options.out, seed)
+    else:
+        run = world.make(options.recipe, options.out, seed, options.controls > 0)
     write_file(options.out / f"seed-{seed}" / "measured.json", json.dumps(measure.measure(run)).encode())
 
 
@@ -76,7 +84,7 @@ def _start(options: argparse.Namespace, seed: int) -> subprocess.Popen:
     _log(options, seed).parent.mkdir(parents=True, exist_ok=True)
     controls = options.seeds.index(seed) < options.controls
     command_line = [sys.executable, "-m", "eval.ablation", str(options.recipe), "--out", str(options.out)]
-    command_line += ["--world", str(seed), "--controls", str(int(controls))]
+    command_line += ["--world", str(seed), "--controls", str(int(controls)), *(["--so-far"] if options.so_far else [])]
     with open(_log(options, seed), "a") as log:
         return subprocess.Popen(command_line, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
 

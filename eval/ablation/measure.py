@@ -7,6 +7,7 @@ for the labels, which are measured where they train.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from prm.store import Run
 from prm.world.facts import held_out, mistaught
 from prm.world.story import HELD_OUT_PHRASES, read_equations
 
-THRESHOLD = label_quality.THRESHOLD
+RIGHT = 0.5  # a label of this or more is of the class right, as training takes it (prm/loss.py)
 
 
 def measure(path: Path) -> dict:
@@ -33,6 +34,8 @@ def measure(path: Path) -> dict:
     asked = choices.judge(reposed.groups(run), answers, recipe.answers) if recipe.repose else None
     truth = {split: truth_of(run, split, references.load(recipe, split)) for split in recipe.problems}
     rows = _votes(groups, judged, asked)
+    for name in recipe.signals_of("test"):
+        rows[f"signal {name}"] = _signal(run, name, judged, truth["test"])
     for arm in recipe.arms:
         rows[arm] = _arm(run, recipe, arm, judged, truth)
         if asked and arm in recipe.repose.arms:
@@ -66,6 +69,20 @@ def _votes(groups, judged, asked) -> dict[str, dict]:
     return rows
 
 
+def _signal(run: Run, name: str, judged, truth: Mapping) -> dict:
+    """A vote weighted by the signal itself, which the test split's steps had to be asked for; no PRM."""
+    made = list(run.rows(f"signal.{name}.test"))
+    quality = {**_auroc(label_quality.quality(made, truth)), **_precision(made, truth)}
+    tokens = run.folder(f"signal.{name}.test").manifest()
+    tokens = tokens.get("report", {}).get("tokens_apart", tokens["tokens"])
+    judged_steps = sum(value is not None for row in made for value in row.values)
+    return {
+        **_weighted(judged, choices.by_problem(made), "product"),
+        "labels": quality,
+        "cost": tokens / max(1, judged_steps),
+    }
+
+
 def _arm(run: Run, recipe: recipes.Recipe, arm: str, judged, truth: Mapping[str, Mapping]) -> dict:
     scores, split = list(run.rows(f"scores.{arm}.test")), recipe.arms[arm].problems
     made = list(run.rows(f"labels.{arm}.{split}"))
@@ -95,7 +112,7 @@ def _auroc(quality: Mapping) -> dict:
 def _precision(rows: Sequence[StepScores], truth: Mapping[tuple[str, int], Sequence[str]]) -> dict[str, float]:
     """precision: the labelled steps whose class is the true one (a step after an error counts as wrong); coverage: of all steps."""
     told = [
-        (value >= THRESHOLD) == (kind == "right")
+        (value >= RIGHT) == (kind == "right")
         for row in rows
         for value, weight, kind in zip(row.values, row.weights, truth[row.problem_id, row.index] if row.values else ())
         if weight > 0
@@ -106,30 +123,47 @@ def _precision(rows: Sequence[StepScores], truth: Mapping[tuple[str, int], Seque
 
 def _cost(run: Run, recipe: recipes.Recipe, arm: str, made: Sequence[StepScores]) -> float:
     """Generated tokens a labelled step beyond the samples themselves; what is asked is shared within a problem, never between."""
-    split, tokens = recipe.arms[arm].problems, 0
-    for name in recipe.arms[arm].signals:
-        manifest = run.folder(f"signal.{name}.{split}").manifest()
-        tokens += manifest.get("report", {}).get("tokens_apart", manifest["tokens"])
+    split = recipe.arms[arm].problems
+    tokens = sum(_tokens(run, recipe, name, split) for name in recipe.arms[arm].signals)
     return tokens / max(1, sum(weight > 0 for row in made for weight in row.weights))
 
 
+def _tokens(run: Run, recipe: recipes.Recipe, name: str, split: str) -> int:
+    """What a signal's rows would cost without the run's other signals: rollouts that several share count for each of them."""
+    manifest = run.folder(f"signal.{name}.{split}").manifest()
+    if recipe.signals[name].name != "monte_carlo":
+        return manifest.get("report", {}).get("tokens_apart", manifest["tokens"])
+    drawn = {other: _rollouts(recipe, other) for other in recipe.signals if f"signal.{other}.{split}" in run.folders}
+    alike = [other for other in drawn if drawn[other] == drawn[name]]
+    return max(run.folder(f"signal.{other}.{split}").manifest()["tokens"] for other in alike)
+
+
+def _rollouts(recipe: recipes.Recipe, name: str):
+    """Which rollouts a Monte-Carlo signal draws: its config but for how they are judged. None for other signals."""
+    plugin = recipe.signals[name]
+    return replace(plugin.config, mode="soft", oracle="majority") if plugin.name == "monte_carlo" else None
+
+
 def _costs(run: Run, recipe: recipes.Recipe) -> dict[str, float]:
-    """Tokens a step that the signal judges, for each signal that generates, over the very solutions that Monte-Carlo judges."""
-    of = [s for s in recipe.signals if recipe.signals[s].name == "monte_carlo"]
-    limit = recipe.signals[of[0]].config.per_problem if of else None
-    found = {}
-    for name, plugin in recipe.signals.items():
-        stage = f"signal.{name}.train"
-        if stage not in run.folders or plugin.name not in ("monte_carlo", "reask"):
-            continue
-        rows = [row for row in run.rows(stage) if limit is None or row.index < limit]
-        judged = sum(value is not None for row in rows for value in row.values)
-        manifest = run.folder(stage).manifest()
-        tokens = reask.report(rows)["tokens_apart"] if plugin.name == "reask" else manifest["tokens"]
-        found[name] = tokens / judged if judged else float("nan")
-        if plugin.name == "reask":
-            found[f"{name}, shared by all problems"] = reask.report(rows)["tokens"] / judged
+    """Tokens a step that the signal judges, for Monte-Carlo and each way of re-asking, over the solutions that Monte-Carlo judges."""
+    named = {name: plugin.name for name, plugin in recipe.signals.items() if f"signal.{name}.train" in run.folders}
+    rollouts = [name for name, kind in named.items() if kind == "monte_carlo"]
+    found, solutions = {}, None
+    for name in rollouts:
+        rows = [row for row in run.rows(f"signal.{name}.train") if any(value is not None for value in row.values)]
+        solutions = solutions or {(row.problem_id, row.index) for row in rows}
+        found[name] = _tokens(run, recipe, name, "train") / max(1, _judged(rows))
+    for name in (name for name, kind in named.items() if kind == "reask"):
+        rows = list(run.rows(f"signal.{name}.train"))
+        rows = [row for row in rows if solutions is None or (row.problem_id, row.index) in solutions]
+        told = reask.report(rows)
+        found[name] = told["tokens_apart"] / max(1, _judged(rows))
+        found[f"{name}, shared by all problems"] = told["tokens"] / max(1, _judged(rows))
     return found
+
+
+def _judged(rows: Sequence[StepScores]) -> int:
+    return sum(value is not None for row in rows for value in row.values)
 
 
 def _strata(recipe: recipes.Recipe, groups, gold: Mapping) -> dict[str, list[bool]]:

@@ -16,15 +16,16 @@ from eval.summary import clean
 
 OURS, RIVAL, BOTH, CEILING = "prm", "re-asked vote", "prm over re-asked problems", "ceiling"
 TITLES = {
-    "log-probability": "log-probability (no training)",
+    "log-probability": "log-probability, best sample (no PRM)",
+    "signal logprob": "log-probability of each step (no PRM)",
+    "signal pairwise": "pairwise step consistency (no PRM)",
+    "signal tree": "prefix tree (no PRM)",
+    "signal reask": "re-asking the test steps themselves (no PRM, new tokens for every problem)",
     "orm": "outcome model on the same data",
     "ttrl": "TTRL: the majority's answer as every step's label",
     "sprm": "SPRM: the same, with its own dynamic weights",
     "mc_hard": "Math-Shepherd, hard (8 rollouts, judged by the vote)",
     "mc_soft": "Math-Shepherd, soft (8 rollouts, judged by the vote)",
-    "tree": "prefix tree (no extra samples)",
-    "pairwise": "pairwise step consistency",
-    "vote_keyed": "all that derives from the vote",
     "two_routes": "re-asked by two routes",
     "shared": "control: 58 % of the facts by routes that contain the computation in doubt",
     "suspect": "control: all routes contain the computation in doubt",
@@ -77,7 +78,7 @@ def summarise(worlds: Sequence[Mapping]) -> dict:
             "strata": {name: _stratum(name, worlds, votes) for name in worlds[0]["strata"]},
             "held_out": _held_out(worlds),
             "costs": _means([world["costs"] for world in worlds]),
-            "warnings": worlds[0]["warnings"],
+            "warnings": _warnings(worlds),
             "worlds": [_world(world) for world in worlds],
         }
     )
@@ -145,6 +146,11 @@ def _held_out(worlds: Sequence[Mapping]) -> dict:
     return {arm: _means([world["held_out"].get(arm, {}) for world in worlds]) for arm in arms}
 
 
+def _warnings(worlds: Sequence[Mapping]) -> dict[str, list[str]]:
+    """What the tool warned of, by stage: in the first world that it warned in."""
+    return {stage: told for world in reversed(worlds) for stage, told in world["warnings"].items()}
+
+
 def _world(world: Mapping) -> dict:
     """A world by itself: every row's vote."""
     return {"seed": world["seed"], **{name: float(np.mean(row["vote"])) for name, row in world["rows"].items()}}
@@ -172,9 +178,17 @@ def markdown(found: Mapping) -> str:
     ]
     heads += ["AUROC random", "AUROC systematic", "precision", "coverage", "tokens a label"]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
-    lines += [f"| {TITLES[name]} | " + " | ".join(_cells(row)) + " |" for name, row in found["rows"].items()]
+    lines += [
+        f"| {_title(name, row, found)} | " + " | ".join(_cells(row)) + " |" for name, row in found["rows"].items()
+    ]
     parts = ["\n".join(lines), _words(found), _strata(found), _notes(found)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _title(name: str, row: Mapping, found: Mapping) -> str:
+    """With the number of worlds where they are fewer than the table's."""
+    fewer = len(row["seeds"]) < len(found["seeds"])
+    return TITLES[name] + (f" ({len(row['seeds'])} world{'s' * (len(row['seeds']) > 1)})" if fewer else "")
 
 
 def _words(found: Mapping) -> str:
@@ -208,7 +222,7 @@ def _notes(found: Mapping) -> str:
         known, unseen = found["held_out"][OURS], found["held_out"]["seen"]
         told.append(
             f"Steps that assert a held-out fact: AUROC of our PRM {_three(unseen.get('random'))} (random) and {_three(unseen.get('systematic'))} "
-            f"(systematic) where training never met it, {_three(known.get('random'))} and {_three(known.get('systematic'))} where it did."
+            f"(systematic) where no training problem asks for it, {_three(known.get('random'))} and {_three(known.get('systematic'))} where some do."
         )
     costs = found["costs"]
     if "reask" in costs and "mc_soft" in costs:
@@ -217,9 +231,9 @@ def _notes(found: Mapping) -> str:
             f"8 rollouts {costs['mc_soft']:.1f}: {costs['reask'] / costs['mc_soft']:.2f} of it "
             f"({costs['reask, shared by all problems']:.1f} where the run shares a fact's answers, as it does)."
         )
-    warned = sorted({warning for warnings in found["warnings"].values() for warning in warnings})
-    if warned:
-        told.append("The tool warned of the controls: " + "; ".join(warned) + ".")
+    for warning in sorted({warning for warnings in found["warnings"].values() for warning in warnings}):
+        of = sorted({stage.split(".")[1] for stage, warnings in found["warnings"].items() if warning in warnings})
+        told.append(f"The tool warned of {', '.join(of)}: {warning}.")
     return " ".join(told)
 
 

@@ -33,11 +33,28 @@ def make(path: Path, out: Path, seed: int, controls: bool) -> Path:
     return folder / "run"
 
 
+def so_far(path: Path, out: Path, seed: int) -> Path:
+    """The run's folder, of those arms alone whose PRM has scored the test split already; nothing is trained. Raises PrmError if none has."""
+    folder = out / f"seed-{seed}"
+    loaded = recipe.load(path, overrides(folder, folder / "policy", seed))
+    missing = pipeline.missing(loaded)
+    pipeline.run(without(loaded, [arm for arm in loaded.arms if missing & {f"prm.{arm}", f"scores.{arm}.test"}]))
+    return folder / "run"
+
+
 def without(loaded: recipe.Recipe, arms: Collection[str]) -> recipe.Recipe:
-    """The recipe without some arms and the signals that only they use."""
+    """The recipe without some arms, and without the signals and splits that only they use."""
     kept = {name: arm for name, arm in loaded.arms.items() if name not in arms}
-    used = {signal for arm in kept.values() for signal in arm.signals} | set(loaded.measured or loaded.signals)
-    return replace(loaded, arms=kept, signals={name: s for name, s in loaded.signals.items() if name in used})
+    used = {signal for arm in kept.values() for signal in arm.signals} | set(loaded.signals_of("test"))
+    splits = {"train", "test"} | {arm.problems for arm in kept.values()}
+    repose = loaded.repose and replace(loaded.repose, arms=tuple(name for name in loaded.repose.arms if name in kept))
+    return replace(
+        loaded,
+        arms=kept,
+        repose=repose,
+        signals={name: signal for name, signal in loaded.signals.items() if name in used},
+        problems={name: source for name, source in loaded.problems.items() if name in splits},
+    )
 
 
 def overrides(folder: Path, policy: Path, seed: int) -> list[str]:
