@@ -104,6 +104,7 @@ def _weighted(judged, scores: choices.Scores, reduce: str) -> dict[str, list]:
 def _auroc(quality: Mapping) -> dict:
     return {
         **{kind: views["overall"] for kind, views in quality["auroc"].items()},
+        **{f"{kind}_within": views["within"] for kind, views in quality["auroc"].items()},
         "first_error": quality["auroc"]["all"]["first_error"],
         "f1": quality["first_error"]["f1"],
     }

@@ -55,6 +55,8 @@ KINDS = (
     ("held-out phrases", "in", "are told in a held-out phrase"),
 )
 
+QUALITY = ("auroc_random", "auroc_systematic", "auroc_random_within", "auroc_systematic_within", "precision")
+
 
 def summarise(worlds: Sequence[Mapping]) -> dict:
     """summary.json's content, from what `measure` gave of each world."""
@@ -106,6 +108,8 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
         ),
         "auroc_random": labels.get("random"),
         "auroc_systematic": labels.get("systematic"),
+        "auroc_random_within": labels.get("random_within"),
+        "auroc_systematic_within": labels.get("systematic_within"),
         "precision": labels.get("precision"),
         "coverage": labels.get("coverage"),
         "tokens_per_label": _means([{"cost": row["cost"]} for row in rows if "cost" in row]).get("cost"),
@@ -176,7 +180,15 @@ def markdown(found: Mapping) -> str:
         "best of 16",
         "of the ceiling's gain",
     ]
-    heads += ["AUROC random", "AUROC systematic", "precision", "coverage", "tokens a label"]
+    heads += [
+        "AUROC random",
+        "systematic",
+        "within problems: random",
+        "systematic",
+        "precision",
+        "coverage",
+        "tokens a label",
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     lines += [
         f"| {_title(name, row, found)} | " + " | ".join(_cells(row)) + " |" for name, row in found["rows"].items()
@@ -246,7 +258,7 @@ def _cells(row: Mapping) -> list[str]:
         f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
         _three(row["bon"]),
         two(row["recovered"]),
-        *(_three(row[key]) for key in ("auroc_random", "auroc_systematic", "precision")),
+        *(_three(row[key]) for key in QUALITY),
         two(row["coverage"]),
         "" if cost is None else f"{cost:.1f}",
     ]
