@@ -4,7 +4,7 @@
 
 prints as its last line {"n", "mean", "majority", "oracle", "SIGNAL": {"bon", "vote"}, ...}: accuracies in [0, 1].
 
-A signal that only accuses (arithmetic, asked) is undecided where it is silent, so that a sample nobody accuses keeps
+Of a signal that is there to accuse (calculator, asked) only accusations count, so that a sample nobody accuses keeps
 its vote. "checked" is all of these together, evidence added across keys: `prm rerank --method checked-vote`.
 It looks at no vote. Its rules come from: equations, the half of StrictPRMBench's problems whose text's sha256
 is even; forms asked for, that half, the GSM8K and MATH training splits' answers (where the belief .02 was set too)

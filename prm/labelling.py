@@ -88,7 +88,7 @@ class Labeller:
 
 
 # What tells a wrong sample without asking the others: evidence that owes the vote nothing (`prm rerank --method checked-vote`).
-CHECKS = Labeller(signals={"arithmetic": {}, "asked": {}})
+CHECKS = Labeller(signals={"calculator": {}, "asked": {}})
 
 
 def default_recipe() -> Path:

@@ -26,7 +26,7 @@ REDUCE: dict[str, Callable[[list[float]], float]] = {
     "last": lambda values: values[-1],
 }
 
-UNDECIDED = 0.5  # belief in a step on which a source that only accuses is silent
+UNDECIDED = 0.5  # belief in a step that a source whose accusations alone count does not accuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ def weighted_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce:
 
 
 def checked_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce: str) -> Choice:
-    """The vote in which a step nobody speaks of is neither right nor wrong: for sources that only accuse.
+    """The vote in which only accusations count: a step nobody speaks of, or somebody faintly confirms, is neither right
+    nor wrong, and silence costs no sample its vote.
 
     Where no sample is accused it is the majority; an accused sample has min(values) / UNDECIDED of a vote (reduce "min").
     """
@@ -91,8 +92,9 @@ def checked_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce: 
 
 
 def undecided(row: StepScores) -> StepScores:
-    """The row with UNDECIDED in place of None: a source that only accuses believes neither in a step nor against it."""
-    return replace(row, values=tuple(UNDECIDED if value is None else value for value in row.values))
+    """The row's accusations: UNDECIDED in place of None and of any value above it, so that nobody gains by being
+    checked."""
+    return replace(row, values=tuple(UNDECIDED if value is None else min(value, UNDECIDED) for value in row.values))
 
 
 def majority(clusters: Sequence[int], problem_id: str = "") -> Choice:

@@ -6,7 +6,8 @@ r"""Equations between closed expressions, as a solution states them, and whether
 
 Only what is certain to be read right is returned: an expression stands alone between signs of equality, formula ends or
 words, its brackets close, and `prm.answers.numeric` can evaluate it. Rounded values, units that are converted, mixed
-numbers, remainders and congruences are let pass.
+numbers, remainders and congruences are let pass, and so are running totals (3 * 4 = 12 + 5 = 17), a difference without
+its sign (5 - 8 = 3) and whatever is false in a step that speaks of something false. Python code is not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from prm.answers.numeric import value
+from prm.signals import _code
 
 _SIGNS = {
     **{sign: "*" for sign in ("\\times", "\\cdot", "×", "·")},
@@ -38,6 +40,15 @@ _EQUALS = re.compile(r"(?<![<>!\\=:])=(?!=)")
 _OTHER = re.compile(
     r"\bmod\b|\\[pb]?mod|\\equiv|\bremainder|\\neq?(?![a-zA-Z])|\bbase\b|approx|≈|\bround|\bestimat|\bsuppose|\bassum"
 )
+_DENIED = re.compile(  # a step in which something false may be said on purpose
+    r"\b(?:false|wrong|incorrect\w*|mistake\w*|error|contradict\w*|impossible)\b|\\not(?![a-z])|≠"
+    r"|(?:\bnot|n't)\s+(?:\w+\s+)?(?:equal|true|correct|right|hold|satisf|possible|match|valid|consistent|work)",
+    re.IGNORECASE,
+)
+_JOINING = re.compile(  # words that make a number a part of what they say: 1/3 of 12 + 4
+    r"\b(?:of|times|plus|minus|by|over|than|half|twice|double|triple|more|less|per|percent|divided)\s*$", re.IGNORECASE
+)
+_LISTED = re.compile(r"^\s*(?:\d{1,3}\.\s+|[-*]\s+)(?=\S)")  # the number or bullet of a list
 _ATOM = (
     r"(?:\\(?:frac|sqrt|pi|sin|cos|tan)(?![a-zA-Z])|(?<![a-zA-Z])(?:i(?![a-zA-Z])|e(?=\s*\^))"
     r"|[-+*/^(){}\[\]%°\d.]|[^\S\n])"
@@ -56,15 +67,21 @@ class Equation:
     right: str
     holds: bool
 
+    @property
+    def spelled(self) -> tuple[str, str]:
+        """Both sides without spaces."""
+        return "".join(self.left.split()), "".join(self.right.split())
+
 
 @lru_cache(maxsize=65536)
 def equations(text: str) -> tuple[Equation, ...]:
     """The equations of one step (or of a whole text) that can be worked out, in order. Linear in the text's length."""
-    found = []
+    found, text = [], _code.without(text)
     for line in re.split(r"\n+|(?<=[a-z)])[.,;]\s|\bor\b|\band\b", _plain(text)):
         if "=" in line and len(line) < 2000 and not _OTHER.search(line):
-            found += _chain(_EQUALS.split(line))
-    return tuple(found)
+            found += _chain(_EQUALS.split(_LISTED.sub("", line)))
+    denied = any(not equation.holds for equation in found) and _DENIED.search(text)
+    return tuple(equation for equation in found if equation.holds or not denied)
 
 
 def _chain(sides: list[str]) -> list[Equation]:
@@ -107,6 +124,7 @@ def _left(side: str) -> tuple[str, tuple[str, ...]] | None:
         and not before[-1].isalpha()
         or (before[-1:].isalpha() and match.group()[0].isspace() and re.search(r"(?<![\\A-Za-z])[A-Za-z]{2,}$", before))
     )
+    apart = apart and not _JOINING.search(before) and not re.search(r"\d,$", before)  # 3,5 is no 5
     if not form or not apart or form[0] in "+*/^)}" or (form[0] == "-" and before):
         return None
     return form, tuple(u.strip().lower() for u in _UNIT.findall(side))
@@ -149,7 +167,19 @@ def _equal(left: str, right: str) -> bool | None:
         unit = 10.0 ** -min(12, len(digits.group(1)))
         tolerance = max(tolerance, unit if abs(x - round(x.real / unit) * unit) > 1e-9 else 0.0)
     percent = "%" in left + right and min(abs(100 * x - y), abs(x - 100 * y)) <= 100 * tolerance
-    return gap <= tolerance or percent
+    if gap <= tolerance or percent:
+        return True
+    return None if _otherwise_meant(left, right, x, y) else False
+
+
+def _otherwise_meant(left: str, right: str, x: complex, y: complex) -> bool:
+    """Ways of writing that are false to the letter: a running total, a difference without its sign, a number of the
+    prose before a negative one (3 countries: 3 -48)."""
+    start = re.match(r"(-?\d+\.?\d*)\s*[-+*/]", right)
+    if start and abs(x - float(start.group(1))) <= 1e-6 * max(1.0, abs(x)):
+        return True
+    unsigned = re.fullmatch(r"\d+\.?\d*\s*-\s*\d+\.?\d*", left) and abs(x + y) <= 1e-6 * max(1.0, abs(x))
+    return bool(unsigned or re.search(r"\d\s+-\d", left))
 
 
 @lru_cache(maxsize=65536)
