@@ -23,6 +23,7 @@ from prm.records import Group, Sample, StepScores
 from prm.signals import _closed
 
 KEY = "calculation"
+VERSION = 2
 TEXT_ONLY = True
 ACCUSES = True  # in a vote only its accusations count
 
