@@ -32,6 +32,7 @@ from prm.signals import Context
 
 # Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
 VERSIONS = {"problems": 1, "samples": 1, "steps": 1, "answers": 1, "signal": 1, "labels": 1, "prm": 1, "scores": 1}
+READING = {"math": 2}  # the same for a style of reading answers, from 2 on
 FILES = (
     "path",
     "model",
@@ -105,10 +106,10 @@ def plan(
     for split in sizes:
         add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter), [f"samples.{split}"])
     for split in drawn:
-        add(f"answers.{split}", config.plain(recipe.answers), _answer(recipe, context, stack), [f"samples.{split}"])
+        add(f"answers.{split}", _reading(recipe), _answer(recipe, context, stack), [f"samples.{split}"])
     if recipe.repose:
         of = [f"problems.{REPOSED}", f"samples.{REPOSED}"]
-        add(f"answers.{REPOSED}", config.plain(recipe.answers), _carry_back(recipe, context, stack), of)
+        add(f"answers.{REPOSED}", _reading(recipe), _carry_back(recipe, context, stack), of)
     for name, plugin in recipe.signals.items():
         for split in (s for s in drawn if name in recipe.signals_of(s)):
             group = [f"{kind}.{split}" for kind in ("problems", "samples", "steps", "answers")]
@@ -270,6 +271,11 @@ def _score(name: str, model: Path, context: Context):
         return scores
 
     return make
+
+
+def _reading(recipe: Recipe) -> dict[str, Any]:
+    version = READING.get(recipe.answers.style)
+    return {**config.plain(recipe.answers), **({"version": version} if version else {})}
 
 
 def _facts(plugin: Plugin) -> dict[str, Any]:
