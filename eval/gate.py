@@ -38,8 +38,10 @@ class Verdict:
 Worlds = Sequence[Sequence[float]]  # an accuracy a problem, in each world
 
 
-def judge(ours: Worlds, majority: Worlds, outcome: Worlds | None, ceiling: Worlds | None = None) -> Verdict:
-    """outcome: of the outcome model trained on the same data; ceiling: of the PRM trained on gold. Either None where there is none."""
+def judge(ours: Worlds | None, majority: Worlds, outcome: Worlds | None, ceiling: Worlds | None = None) -> Verdict:
+    """outcome: of the outcome model trained on the same data; ceiling: of the PRM trained on gold. Any but majority None where there is none."""
+    if not ours:
+        return Verdict(NO_GAIN, "There is no PRM (arm `prm`) to compare.", (float("nan"),) * 3, None)
     over_majority = difference(ours, majority)
     over_outcome = None if outcome is None else difference(ours, outcome)
     because = f"Weighted by our PRM the vote differs from majority by {points(over_majority)}"
@@ -59,10 +61,11 @@ def judge(ours: Worlds, majority: Worlds, outcome: Worlds | None, ceiling: World
 
 
 def difference(rows: Worlds, baseline: Worlds, seed: int = 0) -> tuple[float, float, float]:
-    """(mean, low, high) of row minus baseline, worlds weighing the same; NaN on either side leaves a problem out."""
+    """(mean, low, high) of row minus baseline, worlds weighing the same; NaN on either side leaves a problem out. All NaN
+    where there is no world, or one without a problem."""
     gaps = [np.asarray(row, float) - np.asarray(base, float) for row, base in zip(rows, baseline, strict=True)]
     gaps = [gap[~np.isnan(gap)] for gap in gaps]
-    if not all(len(gap) for gap in gaps):
+    if not gaps or not all(len(gap) for gap in gaps):
         return (float("nan"),) * 3
     rng = np.random.default_rng(seed)
     within = np.array([[gap[rng.integers(0, len(gap), len(gap))].mean() for gap in gaps] for _ in range(DRAWS)])

@@ -86,6 +86,19 @@ def test_a_row_of_some_worlds_is_compared_on_those():
     assert row["seeds"] == [1] and row["gain"] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("name", ["ceiling", "orm", "prm", "prm over re-asked problems", "re-asked vote"])
+def test_a_table_of_what_is_finished(name):
+    worlds = [made(seed) for seed in range(1, 6)]
+    del worlds[0]["rows"][name]
+    found = table.summarise(worlds)
+    assert found["rows"][name]["seeds"] == [2, 3, 4, 5] and "nan" not in table.markdown(found)
+    assert (found["gate"] == "improves") == (name not in ("orm", "prm")), "the gate wants both in five worlds"
+    for world in worlds:
+        world["rows"].pop(name, None)
+    found = table.summarise(worlds)
+    assert name not in found["rows"] and "nan" not in table.markdown(found)
+
+
 def test_the_table_has_a_line_a_row():
     found = table.summarise([made(seed) for seed in range(1, 6)])
     first, words, strata, notes = table.markdown(found).split("\n\n")

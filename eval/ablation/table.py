@@ -59,23 +59,25 @@ QUALITY = ("auroc_random", "auroc_systematic", "auroc_random_within", "auroc_sys
 
 
 def summarise(worlds: Sequence[Mapping]) -> dict:
-    """summary.json's content, from what `measure` gave of each world."""
+    """summary.json's content, from what `measure` gave of each world. Whatever some worlds lack is of the others."""
     votes = {name: [world["rows"].get(name, {}).get("vote") for world in worlds] for name in _names(worlds)}
-    majority, ceiling = votes["majority"], votes[CEILING]
-    verdict = gate.judge(votes[OURS], majority, votes.get("orm"), ceiling)
+    here = _worlds_with(votes, OURS)
+    ours, majority, outcome, ceiling = (_of(votes, name, here) for name in (OURS, "majority", "orm", CEILING))
+    verdict = gate.judge(ours, majority, outcome, ceiling)
+    both = _worlds_with(votes, BOTH, RIVAL)
     rows = {name: _row(name, worlds, votes) for name in TITLES if name in votes}
     return clean(
         {
             "seeds": [world["seed"] for world in worlds],
             "problems": worlds[0]["problems"],
-            "majority": _mean(majority),
+            "majority": _mean(votes["majority"]),
             "one_sample": _mean(votes["one sample"]),
             "oracle": _mean(votes["oracle"]),
-            "gold_vote": _mean(ceiling),
-            "reasked_vote": _mean(votes[RIVAL]),
+            "gold_vote": _mean(votes.get(CEILING, ())),
+            "reasked_vote": _mean(votes.get(RIVAL, ())),
             "gate": verdict.text,
             "because": verdict.because,
-            "over_rival": gate.difference(votes[BOTH], votes[RIVAL]),
+            "over_rival": gate.difference(_of(votes, BOTH, both) or (), _of(votes, RIVAL, both) or ()),
             "rows": rows,
             "strata": {name: _stratum(name, worlds, votes) for name in worlds[0]["strata"]},
             "held_out": _held_out(worlds),
@@ -90,10 +92,24 @@ def _names(worlds: Sequence[Mapping]) -> list[str]:
     return list(dict.fromkeys(name for world in worlds for name in world["rows"]))
 
 
+def _worlds_with(votes: Mapping[str, list], *names: str) -> list[int]:
+    """The worlds that have all of these rows."""
+    if any(name not in votes for name in names):
+        return []
+    return [i for i, row in enumerate(zip(*(votes[name] for name in names))) if all(vote is not None for vote in row)]
+
+
+def _of(votes: Mapping[str, list], name: str, here: Sequence[int]) -> list | None:
+    """A row in some worlds; None where one of them lacks it."""
+    found = [votes[name][i] for i in here] if name in votes else [None]
+    return None if any(vote is None for vote in found) else found
+
+
 def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
     """Worlds that lack the row (some controls are run on the first ones alone) are left out on both sides."""
-    here = [i for i, vote in enumerate(votes[name]) if vote is not None]
-    mine, majority, gold = ([votes[key][i] for i in here] for key in (name, "majority", CEILING))
+    here = _worlds_with(votes, name)
+    mine, majority = ([votes[key][i] for i in here] for key in (name, "majority"))
+    gold = [votes[CEILING][i] if CEILING in votes else None for i in here]
     gain, base = gate.difference(mine, majority), _mean(majority)
     rows = [worlds[i]["rows"][name] for i in here]
     labels = _means([row.get("labels") or {} for row in rows])
@@ -118,8 +134,10 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
     }
 
 
-def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[float]) -> float | None:
-    """None where the ceiling itself gains nothing."""
+def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[float] | None) -> float | None:
+    """None where the ceiling itself gains nothing, or is not there."""
+    if gold is None:
+        return None
     ceiling = np.mean(gold) - np.mean(majority)
     return float((np.mean(mine) - np.mean(majority)) / ceiling) if ceiling > 0 else None
 
@@ -127,7 +145,8 @@ def _recovered(mine: Sequence[float], majority: Sequence[float], gold: Sequence[
 def _stratum(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
     """Votes on the problems of a stratum and on the others: {row: {"in": (accuracy, gain), "out": ...}}, and how many there are."""
     marks = [np.array(world["strata"][name], bool) for world in worlds]
-    found = {"share": float(np.mean([mark.mean() for mark in marks]))}
+    found: dict = {"share": float(np.mean([mark.mean() for mark in marks]))}
+    found["majority"] = {side: _part(votes["majority"], votes["majority"], pick) for side, pick in _sides(marks)}
     for row in (OURS, "all", "seen", "seen_gold", "gold", CEILING, RIVAL, BOTH, "orm"):
         if any(vote is None for vote in votes.get(row, [None])):
             continue
@@ -160,8 +179,10 @@ def _world(world: Mapping) -> dict:
     return {"seed": world["seed"], **{name: float(np.mean(row["vote"])) for name, row in world["rows"].items()}}
 
 
-def _mean(worlds: Sequence[Sequence[float]]) -> float:
-    return float(np.mean([np.nanmean(np.asarray(world, float)) for world in worlds]))
+def _mean(worlds: Sequence[Sequence[float] | None]) -> float:
+    """Over the worlds that have it; NaN where none has."""
+    means = [np.nanmean(np.asarray(world, float)) for world in worlds if world is not None]
+    return float(np.mean(means)) if means else float("nan")
 
 
 def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
@@ -205,9 +226,11 @@ def _title(name: str, row: Mapping, found: Mapping) -> str:
 
 def _words(found: Mapping) -> str:
     """What the table was measured on, the rival, and the gate's verdict."""
-    mean, low, high = (100 * x for x in found["over_rival"])
     base = f"One sample {_three(found['one_sample'])}, majority {_three(found['majority'])}, any of 16 {_three(found['oracle'])}. "
-    rival = f"Ours over re-asked problems minus the vote over them: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]. "
+    rival = ""
+    if None not in found["over_rival"]:
+        mean, low, high = (100 * x for x in found["over_rival"])
+        rival = f"Ours over re-asked problems minus the vote over them: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]. "
     worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, 16 samples each. "
     return f"{worlds}{base}{rival}The gate says: **{found['gate']}**. {found['because']}"
 
@@ -221,7 +244,7 @@ def _strata(found: Mapping) -> str:
         if name in found["strata"]:
             kind = found["strata"][name]
             share = kind["share"] if side == "in" else 1 - kind["share"]
-            majority = _three(kind[OURS][side]["majority"])
+            majority = _three(kind["majority"][side]["vote"])
             votes = [_three(kind[column][side]["vote"] if column in kind else None) for column in columns]
             lines.append(f"| {words} | {share:.2f} | {majority} | {' | '.join(votes)} |")
     return "\n".join(lines)
@@ -230,7 +253,7 @@ def _strata(found: Mapping) -> str:
 def _notes(found: Mapping) -> str:
     """Held-out facts step by step, costs, and what the tool warned of."""
     told = []
-    if "seen" in found["held_out"]:
+    if {"seen", OURS} <= found["held_out"].keys():
         known, unseen = found["held_out"][OURS], found["held_out"]["seen"]
         told.append(
             f"Steps that assert a held-out fact: AUROC of our PRM {_three(unseen.get('random'))} (random) and {_three(unseen.get('systematic'))} "
