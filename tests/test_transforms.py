@@ -115,6 +115,8 @@ def test_facts_that_hang_together_stay(told):
         "A pen costs $2 and a cap costs 3. How much money does Tom pay?",
         "Find $x$ if $x + 2 = 5$. How much money is $5?",
         "Tom has $6 in coins. How much money is half of it?",
+        "Tom buys a pen for $2 and sells it for $3. What is the profit percentage?",
+        "Tom buys a pen for $2 and sells it for $3. How much profit did he make, in percent?",
     ],
 )
 def test_sums_that_may_not_be_scaled_stay(told):

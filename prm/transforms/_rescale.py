@@ -4,7 +4,7 @@ Sound by dimensions: where all sums of money are written "$N" and the answer is 
 f(sums, counts) of the dimension money, and a change of the unit gives f(c sums, counts) = c f(sums, counts), whatever
 f is. Only a sum that is not written so or a constant of the currency can break this, hence a text is left alone that
 has LaTeX, names a currency, coins, notes or cents, rounds, compares with a threshold, has a number where a sum may be
-meant, or does not plainly ask for money.
+meant, or does not plainly ask for money (a profit in percent is none).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ _ASKS_MONEY = re.compile(
     r"\b(?:cost|pay|paid|spend|spent|earn|earned|owe)\b|"
     r"what (?:is|was|will be) the (?:total )?(?:cost|price|profit)\b",
     re.IGNORECASE,
+)
+_ASKS_RATIO = re.compile(
+    r"%|\b(?:percent\w*|ratios?|fractions?|proportions?|portions?|times|margins?)\b", re.IGNORECASE
 )
 _CURRENCY = re.compile(
     r"\\|\d\s*\$|[€£¥¢]|\b(?:dollars?|cents?|coins?|quarters?|dimes?|nickels?|penn(?:y|ies)|bucks?|bills?|notes?|"
@@ -39,7 +42,8 @@ def rescale(text: str, factor: int) -> tuple[str, int]:
     """(the text with every sum times `factor`, factor), or (the text, 1) where rescaling does not apply."""
     question = re.split(r"(?<=[.!?])\s+", text.strip())[-1]
     plain = len(_SUM.findall(text)) == text.count("$") > 0 and not (_CURRENCY.search(text) or _UNMARKED.search(text))
-    if not plain or not question.endswith("?") or not _ASKS_MONEY.search(question):
+    asks_money = question.endswith("?") and _ASKS_MONEY.search(question) and not _ASKS_RATIO.search(question)
+    if not plain or not asks_money:
         return text, 1
     return _SUM.sub(lambda m: _times(m, factor), text), factor
 

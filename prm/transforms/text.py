@@ -20,6 +20,7 @@ from prm.transforms._rename import rename
 from prm.transforms._reorder import reorder
 from prm.transforms._rescale import rescale
 
+VERSION = 2
 BY = ("rename", "reorder", "rescale")
 _TRIES = 8  # draws a problem that may repeat what was made before
 
