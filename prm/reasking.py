@@ -18,7 +18,7 @@ from prm.jsonl import write_rows
 from prm.labelling import problems
 from prm.progress import progress, say
 from prm.records import Answer, Problem, Sample, StepScores
-from prm.rerank import majority, solution_score, weighted_vote
+from prm.rerank import REDUCE, majority, solution_score, weighted_vote
 from prm.signals import Context
 
 CHUNK = 64  # problems asked at once
@@ -28,7 +28,8 @@ def reasked_vote(path: str, out: str, recipe_path: str, folder: Path | None, red
     """Writes {"problem_id", "answer", "score", "reason", "answers", "scores"} rows and returns their number.
 
     answer: the original problem's, or null with a reason; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
-    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that says not how to re-pose.
+    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that says not how to re-pose, and for a
+    `reduce` that is unknown or has no PRM.
     """
     loaded = recipe.load(recipe_path)
     if loaded.repose is None:
@@ -72,9 +73,15 @@ def _scored(asked: Sequence[Problem], drawn: Sequence[Sample], context: Context,
     from prm.model import PRM
     from prm.score import score_samples
 
-    prm, cut = context.cached(("prm", folder), lambda: PRM.load(folder)), context.recipe.segmenter
+    prm, cut = context.cached(("prm", folder), lambda: PRM.load(folder)), _segmenter(folder, context.recipe)
     rows = [(problem, sample, cut.module.cut(sample, cut.config)) for problem, sample in zip(asked, drawn)]
     return score_samples(prm, rows, folder.name)
+
+
+def _segmenter(folder: Path, loaded: recipe.Recipe) -> plugins.Plugin:
+    """The one that the PRM learnt with; the recipe's for a PRM that does not say."""
+    known = read_usage(folder).segmenter
+    return plugins.build("segmenters", known, "name", None, "usage.json: segmenter") if known else loaded.segmenter
 
 
 def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores | None], reduce: str | None) -> dict:
@@ -92,7 +99,11 @@ def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores
 
 
 def _reduce(folder: Path | None, given: str | None) -> str | None:
+    if given is not None and given not in REDUCE:
+        raise PrmError(f"--reduce: '{given}' is not known; give one of {', '.join(REDUCE)}")
     if folder is None:
+        if given is not None:
+            raise PrmError("--reduce: goes with --prm; without one every sample has one vote")
         return None
     found = given or read_usage(folder).reduce
     if found is None:

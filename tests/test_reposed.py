@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from prm import answers, cli, pipeline, plugins, reasking, recipe, store
 from prm.records import Answer, Sample, StepScores
 from prm.transforms import AnswerMap, asked_again, world
@@ -68,6 +70,13 @@ def test_voting_over_re_asked_problems_from_the_command_line(tmp_path, capsys):
     assert found[0]["scores"] is None and 0 < found[0]["score"] <= 1
     assert cli.main([*command[:4], "-o", str(out)]) == 2
     assert "needs one with an engine and `repose`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reduce, told", [("average", "'average' is not known"), ("min", "goes with --prm")])
+def test_a_reduction_that_would_be_ignored_is_refused(tmp_path, capsys, reduce, told):
+    command = ["rerank", "pool.jsonl", "--method", "reasked-vote", "--recipe", "recipes/demo.yaml"]
+    assert cli.main([*command, "--reduce", reduce, "-o", str(tmp_path / "o")]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_prm_weighs_the_re_asked_votes():
