@@ -140,6 +140,14 @@ def _check_writable(folder: Path) -> None:
 
 
 def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:
+    """No leak into test, and no id that means two problems: samples' seeds and references go by it."""
+    known: dict[str, str] = {}
+    for split, rows in drawn.items():
+        for p in rows:
+            if known.setdefault(p.id, p.text) != p.text:
+                raise PrmError(
+                    f"problems.{split}: the id '{p.id}' is another problem's in another split; give the split another seed or id column"
+                )
     texts = {p.text for split, rows in drawn.items() if split != "test" for p in rows}
     both = [p.id for p in drawn["test"] if p.text in texts]
     if len(both) > LEAK * len(drawn["test"]):

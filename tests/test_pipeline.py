@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from prm import pipeline, recipe, store
+from prm import pipeline, problems, recipe, store
 from prm.errors import PrmError
 
 
@@ -152,6 +152,17 @@ def test_all_is_checked_before_anything_is_made(small, change, message, tmp_path
     with pytest.raises(PrmError, match=message):
         pipeline.check(recipe.build(small, "small.yaml"))
     assert not (tmp_path / "run").exists()
+
+
+def test_an_id_means_one_problem_in_all_splits():
+    """Seeds and references go by it: train would be labelled with test's answers."""
+    small = {"source": "world", "n": 3, "seed": 1}
+    drawn = {
+        split: problems.load(problems.source(source, split))
+        for split, source in {"train": small, "test": {**small, "shortest": 6, "longest": 6}}.items()
+    }
+    with pytest.raises(PrmError, match="problems.test: the id 'world-1-0' is another problem's"):
+        pipeline._check_apart(drawn)
 
 
 def test_a_file_named_in_a_config_enters_the_hash_by_content(small, tmp_path):
