@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from eval import choices, command, metrics, published
-from eval.summary import clean, points
+from eval.gate import points
+from eval.summary import clean
 from prm import answers, labelling, plugins
 from prm.errors import PrmError
 from prm.jsonl import read_rows

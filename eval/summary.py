@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from eval import choices, gate, label_quality, metrics, published, reposed, who
-from eval.gate import points  # noqa: F401  (tables elsewhere print with it)
 from prm import recipe as recipes
 from prm import references
 from prm.errors import PrmError

@@ -80,6 +80,11 @@ def test_a_blind_prm_claims_nothing(tmp_path):
     assert next(line for line in report.text(found).splitlines() if line.startswith("trained on gold")).endswith("n/a")
 
 
+def test_a_run_without_our_arm_claims_nothing(tmp_path):
+    found = report.write(write(tmp_path / "made", {"orm": 1.0}))
+    assert found["verdict"] == "no evidence of gain over voting" and "no PRM" in found["because"]
+
+
 def test_the_table_for_a_terminal(good):
     text = report.text(good[1])
     assert "majority of 8" in text and "ours, weighted vote" in text and "no evidence of gain over voting" in text
