@@ -10,7 +10,7 @@ soft    With class c a label's (right: value >= .5), q = sigmoid(+-logit) what t
             doubt  d_i = max(0, 1 - 2 q_i) |2 value_i - 1|            0 where it agrees, towards 1 where it is sure of the other class
             w_i <- w_i (1 - (1 - floor) d_i min(1, cap / D_c))       D_c: running mean of d in the class, by weight
 
-        so that no class loses more than (1 - floor) cap of its weight. D moves between optimizer steps: splits change nothing.
+        so that on average no class loses more than (1 - floor) cap of its weight. D moves between optimizer steps: splits change nothing.
 sprm    MetaStone-S1 as published (arXiv 2507.01951 and its code): a hard filter, balanced by what it keeps. Of the steps with a label,
         whatever its weight, those are kept where logit > 0 and right or logit < 0 and wrong; n_c counts the kept, plus 1 a device:
 

@@ -54,10 +54,7 @@ def _world(source: problems.Source) -> dict[str, Reference]:
     from prm.world.problems import programs
 
     found = programs(source.n, source.seed, source.shortest, source.longest, source.world, source.seen)
-    return {
-        id: Reference(id, str(program.answer), program, source.world)
-        for id, program in found.items()
-    }
+    return {id: Reference(id, str(program.answer), program, source.world) for id, program in found.items()}
 
 
 def _table(config: problems.Table) -> dict[str, Reference]:

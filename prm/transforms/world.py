@@ -5,8 +5,8 @@ Everything is counted modulo 10, so with x' = 10 - x (modulo 10)
     x + b = x - b'        x * b = -(x * b')        (x + b)' = x' - b        (x * b)' = x' * b
 
 Each re-posed problem tells a chain of the same length that starts at x or at x', swaps operations for their inverses at random and keeps
-track of the sign; names, things and phrases are drawn anew. No quantity that is asked for is computed on the way. So the same step meets up
-to four different facts, and a vote over re-posed problems is no longer a vote over one misconception.
+track of the sign; names, things and phrases are drawn anew. Rewriting computes nothing but the operands' complements. The same step meets up to
+four different facts, and a vote over re-posed problems is no longer a vote over one misconception.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The same quantity by another route, with its answer map asking again so breaks the vote's loop.
+"""The same quantity by another route, with an answer map: asking again so breaks the vote's loop.
 
 A route re-poses `left operator right` as a chain of other operations: operands swapped, a step split, gone past and come back, the complement
 taken. It may use arithmetic on the operands (5 = 2 + 3), never the quantity asked for. A route's digit, through its answer map, is an answer to the
