@@ -93,8 +93,8 @@ def test_a_table_of_what_is_finished(name):
     found = table.summarise(worlds)
     assert found["rows"][name]["seeds"] == [2, 3, 4, 5] and "nan" not in table.markdown(found)
     assert (found["gate"] == "improves") == (name not in ("orm", "prm")), "the gate wants both in five worlds"
-    for world in worlds:
-        world["rows"].pop(name, None)
+    for one in worlds:
+        one["rows"].pop(name, None)
     found = table.summarise(worlds)
     assert name not in found["rows"] and "nan" not in table.markdown(found)
 
