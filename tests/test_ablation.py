@@ -190,3 +190,14 @@ def test_a_world_that_fails_is_named_and_the_others_are_kept(small):
         ablation.main(command)
     assert "unknown key" in (small / "out/seed-1/log.txt").read_text()
     assert (small / "out/seed-1/measured.json").exists()
+
+
+def test_arguments_that_cannot_work_are_told_before_anything_is_made(tmp_path):
+    with pytest.raises(PrmError, match="no such recipe"):
+        ablation.main([str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")])
+    with pytest.raises(PrmError, match="--at-once: 0 is not positive"):
+        ablation.main([RECIPE, "--at-once", "0", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PrmError, match="--out: .*file"):
+        ablation.main([RECIPE, "--out", str(tmp_path / "file")])

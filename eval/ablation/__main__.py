@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval import command
 from eval.ablation import measure, table, world
+from prm import recipe
 from prm.errors import PrmError
 from prm.progress import say
 from prm.store import write_file
@@ -33,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--so-far", action="store_true", help="train nothing: the table of what is finished, rows may have fewer worlds"
     )
     options = parser.parse_args(arguments)
+    # A world's policy trains for minutes before its recipe is read.
+    recipe.load(options.recipe, world.overrides(options.out, options.out, options.seeds[0]))
+    if options.at_once < 1:
+        raise PrmError(f"--at-once: {options.at_once} is not positive; 1 makes one world after another")
     if options.world is not None:
         _one(options, options.world)
         return
@@ -81,7 +86,10 @@ def _log(options: argparse.Namespace, seed: int) -> Path:
 
 
 def _start(options: argparse.Namespace, seed: int) -> subprocess.Popen:
-    _log(options, seed).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _log(options, seed).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PrmError(f"--out: {error.filename} cannot be made ({error.strerror}); name a folder") from None
     controls = options.seeds.index(seed) < options.controls
     command_line = [sys.executable, "-m", "eval.ablation", str(options.recipe), "--out", str(options.out)]
     command_line += ["--world", str(seed), "--controls", str(int(controls)), *(["--so-far"] if options.so_far else [])]
