@@ -166,6 +166,8 @@ def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
     if not (path / "run.json").exists():
         if arm is not None:
             raise PrmError(f"{path}: --arm goes with a run's folder, and this holds no run.json")
+        if not any((path / name).exists() for name in ("prm.json", "usage.json")):
+            raise PrmError(f"{path}: neither a PRM's folder (no prm.json) nor a run's (no run.json); give one of these")
         return path
     run = store.Run(path)
     arms = [stage.removeprefix("prm.") for stage in run.stages("prm.")]

@@ -91,7 +91,8 @@ def parser() -> argparse.ArgumentParser:
         "--who",
         action="store_true",
         help="who said what: for STAGE, or every stage of labels, each independence key's coverage, reliability (estimated without "
-        "gold where the recipe says so), agreement with the others, and what to beware of",
+        "gold where the recipe says so: right|right is the share of right steps it calls right, right|wrong of wrong ones), agreement "
+        "with the others, how often the label says otherwise (overruled), and what to beware of",
     )
 
     label = _verb(
@@ -203,6 +204,8 @@ def _show(given: argparse.Namespace) -> None:
     from prm import show, store
 
     run = store.Run(given.run)
+    if given.who and given.problem:
+        raise PrmError("--who tells of whole stages, --problem of one problem; give one of them")
     if given.who:
         lines = show.who(run, given.stage)
     elif given.stage:
@@ -232,10 +235,14 @@ def _rerank(given: argparse.Namespace) -> None:
 
     _apart(given.pool, given.out)
     if given.method == "checked-vote":
-        if given.prm or given.arm or given.reduce:
-            raise PrmError("--method checked-vote: reads the texts alone; leave --prm, --arm and --reduce out")
+        if given.prm or given.arm or given.reduce or given.recipe:
+            raise PrmError(
+                "--method checked-vote: reads the texts alone; leave --prm, --arm, --reduce and --recipe out"
+            )
         apply.rerank_checked(given.pool, given.out)
         return
+    if given.arm and not given.prm:
+        raise PrmError("--arm: goes with --prm, a run's folder")
     folder = apply.model_folder(given.prm, given.arm) if given.prm else None
     if given.method == "reasked-vote":
         _reasked(given, folder)

@@ -101,7 +101,7 @@ def _open(path: str | os.PathLike):
 
 def _row(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip("\r\n"))  # else what is cut short errs at column 1 of a next line
         if "\\ud" in line.lower():
             json.dumps(row, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:

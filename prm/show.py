@@ -35,9 +35,15 @@ def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:
     """A stage's rows as JSON, a line each."""
     if stage.startswith("prm."):
         raise PrmError(f"{stage}: a model, not rows; it lies in {run.model(stage.removeprefix('prm.'))}")
+    found = problem_id is None
     for row in run.rows(stage):
         if problem_id in (None, getattr(row, "problem_id", None) or getattr(row, "id", None)):
+            found = True
             yield json.dumps(config.plain(row), ensure_ascii=False)
+    if not found:
+        raise PrmError(
+            f"{stage}: no row of a problem '{problem_id}'; `prm show {run.path} problems.test` lists problems"
+        )
 
 
 def problem(run: Run, problem_id: str) -> Iterator[str]:

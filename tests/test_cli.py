@@ -78,6 +78,8 @@ def test_show(done, capsys):
     assert shown[0] == "labels.ours.train" and "who said what" in shown[1] and any("one key" in line for line in shown)
     assert "no problem 'p99'" in fails(capsys, "show", str(done.path), "--problem", "p99")
     assert "no stage 'x'" in fails(capsys, "show", str(done.path), "x")
+    assert "no row of a problem 'p99'" in fails(capsys, "show", str(done.path), "samples.test", "--problem", "p99")
+    assert "give one of them" in fails(capsys, "show", str(done.path), "--who", "--problem", "p12")
 
 
 def test_score_steps_and_texts(done, tmp_path, capsys):
@@ -182,6 +184,22 @@ def test_an_out_that_cannot_be_is_told_at_once(tmp_path, capsys, monkeypatch):
     assert "cannot be written" in fails(capsys, "label", "in.jsonl", "-o", "in.jsonl/x/out.jsonl")
     assert "end it in .gz" in fails(capsys, "label", str(_gzipped(tmp_path / "plain.jsonl")), "-o", "out.jsonl")
     assert cli.main(["label", "in.jsonl", "-o", "new/folder/out.jsonl"]) == 0
+
+
+def test_an_option_that_would_not_be_read_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jsonl.write_rows("in.jsonl", [{"problem": "a", "samples": [{"text": "b"}]}])
+    rerank = ("rerank", "in.jsonl", "-o", "out.jsonl", "--method")
+    assert "leave --prm" in fails(capsys, *rerank, "checked-vote", "--recipe", "x.yaml")
+    assert "--arm: goes with --prm" in fails(capsys, *rerank, "reasked-vote", "--recipe", "x.yaml", "--arm", "prm")
+    os.mkdir("empty")
+    assert "no prm.json" in fails(capsys, *rerank, "weighted-vote", "--prm", "empty")
+
+
+def test_a_row_that_is_cut_short_names_its_own_column(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text('{"problem": "a", "samples": [\n')
+    assert "at column 30)" in fails(capsys, "label", "in.jsonl", "-o", "out.jsonl")
 
 
 def _gzipped(path):
