@@ -126,7 +126,7 @@ def label_pool(
         written = write_rows(out, _labelled(pool, labeller, comparer, tally))
     say(
         f"{written} samples of {tally['problems']} problems -> {out}: "
-        + ", ".join(f"{n} {what}" for what, n in sorted(tally.items()))
+        + ", ".join(f"{n} {what}" for what, n in sorted(tally.items()) if n and what.startswith(("steps ", "samples ")))
     )
     if tally["problems_of_one_sample"]:
         say(

@@ -229,7 +229,10 @@ def _check_names(recipe: Recipe) -> None:
 
 
 def _check_arm(recipe: Recipe, name: str, arm: Arm) -> None:
-    recipe.training(name)
+    try:
+        recipe.training(name)
+    except PrmError as error:
+        raise ValueError(str(error)) from None  # what builds the recipe puts the file's name before it
     for signal in arm.signals:
         if signal not in recipe.signals:
             raise ValueError(
