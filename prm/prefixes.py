@@ -121,7 +121,7 @@ class PrefixTree:
         return None if node.value is None or before is None else before - node.value
 
     def z(self, prefix: str) -> float | None:
-        """A prefix among its siblings, by the deviation of all of them; 0 where all are equal, None without another."""
+        """A prefix other than "" among its siblings, by the deviation of all; 0 where all are equal, None without another."""
         own = self.nodes[prefix].value
         values = [
             v for name in self.nodes[self.nodes[prefix].parent].children if (v := self.nodes[name].value) is not None
