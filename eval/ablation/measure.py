@@ -35,7 +35,7 @@ def measure(path: Path) -> dict:
     truth = {split: truth_of(run, split, references.load(recipe, split)) for split in recipe.problems}
     rows = _votes(groups, judged, asked)
     for name in recipe.signals_of("test"):
-        rows[f"signal {name}"] = _signal(run, name, judged, truth["test"])
+        rows[f"signal {name}"] = _signal(run, recipe, name, judged, truth["test"])
     for arm in recipe.arms:
         rows[arm] = _arm(run, recipe, arm, judged, truth)
         if asked and arm in recipe.repose.arms:
@@ -69,17 +69,14 @@ def _votes(groups, judged, asked) -> dict[str, dict]:
     return rows
 
 
-def _signal(run: Run, name: str, judged, truth: Mapping) -> dict:
+def _signal(run: Run, recipe: recipes.Recipe, name: str, judged, truth: Mapping) -> dict:
     """A vote weighted by the signal itself, which the test split's steps had to be asked for; no PRM."""
     made = list(run.rows(f"signal.{name}.test"))
     quality = {**_auroc(label_quality.quality(made, truth)), **_precision(made, truth)}
-    tokens = run.folder(f"signal.{name}.test").manifest()
-    tokens = tokens.get("report", {}).get("tokens_apart", tokens["tokens"])
-    judged_steps = sum(value is not None for row in made for value in row.values)
     return {
         **_weighted(judged, choices.by_problem(made), "product"),
         "labels": quality,
-        "cost": tokens / max(1, judged_steps),
+        "cost": _tokens(run, recipe, name, "test") / max(1, _judged(made)),
     }
 
 
