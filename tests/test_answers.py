@@ -40,6 +40,10 @@ def clusters(*texts, style="math", **config):
         ("So, \\(\\sqrt{53}\\) is the simplest form of the square root of 53.", "\\sqrt{53}"),
         ("In summary, \\(n\\) is 2 or 4, \\(2 + 1 = 3\\) values for \\(n\\).", "3"),
         ("\\[14 + 20 = 34 \\text{ hours}\\] So, she spends a total of 34 hours in 4 weeks.", "34"),
+        (
+            "We have 4 + 1 = 5 ounces.\n\\[T \\geq 40 - 33\\]\n\\[T \\geq 7\\]\n\nIt must be 7 degrees to drink all 5.",
+            "7",
+        ),
         ("He made 2 * 5 = $10.\nA: 10", "10"),
         ("The answer is -$15.", "-15"),
         ("She has $50 - $35 left, the answer is $15.", "15"),

@@ -47,6 +47,7 @@ def test_assertions_of_a_step():
     found = read("2. So 3 \\times \\$4 = \\$1,200.00 and \\frac{1}{2} of it, $x^2 + 1 = 5$")
     assert found.results == {"1200"} and {"3", "4", "1200", "1", "2", "5"} <= found.numbers
     assert read("36 \\text{ cookies} - 27 \\text{ cookies} = 9 \\text{ cookies}").results == {"9"}
+    assert read("4 weeks x 25 km/week = 100 km").results == {"100"}
     assert {"7", "14"} <= read("(3 + 4) * 2 = 14").computed
     assert read("9^{9^{9}} / 0 = (((").computed == set()
 

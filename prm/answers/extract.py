@@ -13,7 +13,7 @@ _HASHES = re.compile(r"####[ \t]*([^\n]+)\s*\Z")  # elsewhere it is a heading
 _STATED = re.compile(r"answer(?: is|:|\*\*:|:\*\*)+[ \t]*:?\s*(.*)", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
 _FORMULA = re.compile(r"\\\((.{1,400}?)\\\)|(?<!\\)\$([^$\n]{1,400})(?<!\\)\$|\\\[(.{1,800}?)\\\]", re.DOTALL)
-_RESULT = re.compile(rf"=\s*(?:\\?\$|\\\()?\s*({NUMBER})")
+_RESULT = re.compile(rf"(?:[=≈≤≥]|\\(?:[gl]eq?|approx)(?![a-z]))\s*(?:\\?\$|\\\()?\s*({NUMBER})")
 _HEADING = re.compile(r"^#+[ \t]*(?:final[ \t]+)?answer[ \t]*:?[ \t]*\n+[ \t]*([^\n]+)", re.IGNORECASE | re.MULTILINE)
 _ENDING = re.compile(
     rf"(?:\bis|\bare|\bget|\bequals|=)(?: equal to| approximately)?:?\s*"

@@ -52,7 +52,7 @@ _SIGNS = (
     ("&", " "),
 )
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
-_TIMES_X = re.compile(r"(?<=\d)\s*[xX]\s*(?=\d)")
+_TIMES_X = re.compile(r"(?<=\d)(?:[ ]+[A-Za-z]{2,20}){0,3}\s*\b[xX]\s*(?=\d)|(?<=\d)[xX](?=\d)")  # 4 weeks x 25
 _PER_UNIT = re.compile(r"/\s*[A-Za-z]+")
 _NO_UNIT = "is|are|was|were|and|or|so|then|we|I|get|have|has|had|which|that|equals?|gives?|of|than"
 _WORD = rf"(?!(?:{_NO_UNIT})\b)[A-Za-z][A-Za-z']{{0,20}}\b"

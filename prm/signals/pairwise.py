@@ -55,7 +55,7 @@ from prm.signals import _assertions, _expressions
 from prm.signals._assertions import Assertions
 
 KEY = "vote"
-VERSION = 2
+VERSION = 3
 TEXT_ONLY = True
 USES, APART = 0.9, 0.1  # how likely a step rests on an earlier one, whether its values occur in it or not
 Token = tuple[str, str]  # what kind of assertion, and its key
