@@ -108,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _take(run: Path, results: Path) -> None:
     path = run / "summary.json"
     if not path.exists():
-        raise PrmError(f"{path}: no such file; write it with python -m eval.report {run}")
+        raise PrmError(
+            f"{path}: no such file; write it with python -m eval.report {run}, or make ablation for the ablation"
+        )
     results.mkdir(parents=True, exist_ok=True)
     write_file(results / f"{json.loads(path.read_text())['name']}.json", path.read_bytes())
 

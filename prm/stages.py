@@ -262,7 +262,7 @@ def _score(name: str, model: Path, context: Context):
 
         by_id = {p.id: p for p in drawn}
         rows = [(by_id[s.problem_id], s, cut) for s, cut in zip(samples, steps, strict=True)]
-        scores = score_samples(context.cached(("prm", name), lambda: PRM.load(model)), rows, name)
+        scores = score_samples(context.latest("prm", model, lambda: PRM.load(model)), rows, name)
         _same(
             f"PRM {name}",
             [(s.problem_id, s.index, len(s.values)) for s in scores],

@@ -188,7 +188,7 @@ def _pair(table: Said, a: str, b: str, fit: Fit | None, wrong: np.ndarray | None
     made["both"] = float(both.mean())
     if both.any():
         made["agree"] = float(((s >= 0) == (t >= 0))[both].mean())
-    if fit is not None and both.any() and {a, b} <= fit.witnesses.keys():
+    if fit is not None and both.any() and wrong[both].sum() > 0 and {a, b} <= fit.witnesses.keys():
         w = wrong[both] / wrong[both].sum()
         yes = s[both] >= 0, t[both] >= 0
         made["missed"] = float(w @ (yes[0] & yes[1]))

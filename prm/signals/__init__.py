@@ -36,6 +36,13 @@ class Context:
             self._made[key] = make()
         return self._made[key]
 
+    def latest(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
+        """As `cached`, but of each kind only the one asked for last is kept: one model at a time fits where many would not."""
+        if self._made.get(kind, (None,))[0] != key:
+            self._made.pop(kind, None)
+            self._made[kind] = (key, make())
+        return self._made[kind][1]
+
     def engine(self, plugin: Plugin | None = None) -> Engine:
         """The recipe's engine or another, opened on first use; what it generates is counted in `tokens`."""
         plugin = plugin or self.recipe.engine
