@@ -117,7 +117,8 @@ def _quality(summary: Mapping) -> str:
     return _section(
         title,
         "AUROC of right steps against wrong ones: .50 is a coin, below it the source is fooled. Systematic errors are "
-        "those the policy makes again and again.",
+        "those the policy makes again and again. All errors: with the steps behind a first one, which count as wrong "
+        "whatever they say.",
         f"{''.join(tables)}<h3>Do beliefs mean what they say</h3><p class='quiet'>On the diagonal, steps believed "
         "right with .7 are right in 7 of 10 cases. A dot's area: its share of the steps.</p>"
         f"<div class='row'>{diagrams}</div>",

@@ -49,6 +49,8 @@ def text(found: Mapping) -> str:
                 f"{kind} {'n/a' if value is None else f'{value:.3f}'}" for kind, value in found[key].items()
             )
             lines += [""] * (key == "label_auroc") + [f"{title}: {kinds}"]
+    if found["label_auroc"]:
+        lines.append("(all: with the steps behind a first error, which count as wrong whatever they say)")
     return "\n".join([*lines, "", f"{found['verdict']}: {found['because']}"])
 
 

@@ -227,7 +227,10 @@ def _sources(run: Run, recipe: recipes.Recipe) -> Iterable[tuple[str, str]]:
         (f"PRM {arm}", f"scores.{arm}") for arm in recipe.arms
     ]
     for title, stem in named:
-        stage = next((f"{stem}.{split}" for split in ("test", "train") if f"{stem}.{split}" in run.folders), None)
+        stage = next(
+            (f"{stem}.{split}" for split in ("test", "train", *recipe.problems) if f"{stem}.{split}" in run.folders),
+            None,
+        )
         if stage:
             yield title, stage
 

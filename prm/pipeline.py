@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from prm import config, model, plugins, problems, store
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
-from prm.records import Problem
+from prm.records import Problem, StepScores
 from prm.signals import Context
 from prm.stages import VERSIONS, Stage, plan
 
@@ -104,7 +105,27 @@ def _shards(stage: Stage, recipe: Recipe, folder: store.Folder, context: Context
         inputs = [parent.folder(recipe).read(i) for parent in stage.inputs]
         began, spent = time.monotonic(), context.tokens
         rows = stage.make(i, *inputs)
-        folder.write(i, rows, {"seconds": time.monotonic() - began, "tokens": context.tokens - spent})
+        took = {"seconds": time.monotonic() - began, "tokens": context.tokens - spent}
+        folder.write(i, rows, took | (_spoken(rows) if stage.kind == "signal" else {}))
+
+
+def _spoken(rows: list[StepScores]) -> dict[str, int]:
+    values = [value for row in rows for value in row.values]
+    return {"steps": len(values), "spoke": sum(value is not None for value in values)}
+
+
+def _warnings(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader of the stage's line must know."""
+    told = list(facts.get("report", {}).get("warnings", ()))
+    if facts.get("steps") and not facts["spoke"]:
+        told.append("abstained on every step")
+    labelled = facts.get("labels", {"right": 1, "wrong": 1})
+    told += [
+        f"no {kind} step has a label: a PRM learns nothing from one kind"
+        for kind in ("right", "wrong")
+        if not labelled[kind]
+    ]
+    return told
 
 
 def summary(folder: store.Folder) -> str:
@@ -119,7 +140,7 @@ def summary(folder: store.Folder) -> str:
         + (f"; rejected: {reasons}" if reasons else "")
         + (f"; steps: {steps}" if steps else "")
         + ("" if found else f"  (not complete: {len(folder.shards())} shards)")
-        + "".join(f"\n  ! {warning}" for warning in facts.get("report", {}).get("warnings", ()))
+        + "".join(f"\n  ! {warning}" for warning in _warnings(facts))
     )
 
 

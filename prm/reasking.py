@@ -44,7 +44,9 @@ def reasked_vote(path: str, out: str, recipe_path: str, folder: Path | None, red
             count = write_rows(out, _rows(pool, context, comparer, folder, reduce))
     finally:
         context.close()
-    say(f"{count} problems, {context.tokens:,} tokens generated -> {out}")
+    same = sum(not _other_words(problem, loaded) for problem, _ in pool)
+    told = f"; {same} could not be put in other words and were asked as they are" if same else ""
+    say(f"{count} problems, {context.tokens:,} tokens generated -> {out}{told}")
     return count
 
 
@@ -67,6 +69,11 @@ def _rows(pool, context: Context, comparer, folder: Path | None, reduce: str | N
 
 def _asked(problem: Problem, n: int, loaded: recipe.Recipe) -> list[transforms.Reposed]:
     return transforms.asked_again(problem, n, loaded.sampling.seed, loaded.repose.transform)
+
+
+def _other_words(problem: Problem, loaded: recipe.Recipe) -> bool:
+    (one,) = _asked(problem, 1, loaded)
+    return one.problem.text != problem.text
 
 
 def _scored(asked: Sequence[Problem], drawn: Sequence[Sample], context: Context, folder: Path) -> list[StepScores]:

@@ -71,7 +71,7 @@ class Folder:
             stray.unlink()
 
     def write(self, number: int, rows: Sequence, notes: Mapping[str, float]) -> None:
-        """notes: what the shard took, "seconds" and generated "tokens"."""
+        """notes: numbers that add up over shards: "seconds", generated "tokens", of scores "steps" and how many have a value, "spoke"."""
         write_file(self.shard(number), codec.encode(rows, self.row_type, notes))
 
     def read(self, number: int) -> list:
@@ -89,16 +89,14 @@ class Folder:
         write_file(self.path / "manifest.json", json.dumps({**manifest, **facts}, indent=2).encode())
 
     def tally(self) -> dict[str, Any]:
-        """rows, reasons (reason -> rows rejected for it), seconds and generated tokens of the shards that are there."""
-        rows, seconds, tokens, reasons = 0, 0.0, 0, Counter()
+        """rows, reasons (reason -> rows rejected for it) and the notes of the shards that are there, added up."""
+        rows, notes, reasons = 0, Counter(), Counter()
         for shard in self.shards():
             rows += codec.count(shard)
-            notes = codec.notes(shard)
-            seconds += notes["seconds"]
-            tokens += notes["tokens"]
+            notes.update(codec.notes(shard))
             if "reason" in codec.schema(self.row_type).names:
                 reasons.update(filter(None, codec.column(shard, "reason")))
-        return {"rows": rows, "reasons": dict(reasons.most_common()), "seconds": round(seconds, 3), "tokens": tokens}
+        return {"rows": rows, "reasons": dict(reasons.most_common()), **notes, "seconds": round(notes["seconds"], 3)}
 
 
 class Run:

@@ -175,8 +175,9 @@ def test_small_worlds_from_samples_to_the_table(small, capsys):
 
 
 def test_so_far_takes_the_arms_that_are_finished(small):
-    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2", "--controls", "2"]
-    ablation.main([*command, "--so-far"])
+    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2"]
+    ablation.main([*command, "--controls", "1"])
+    ablation.main([*command, "--controls", "2", "--so-far"])
     found = json.loads((small / "out/summary.json").read_text())
     assert found["rows"]["two_routes"]["seeds"] == [1] and found["rows"]["prm"]["seeds"] == [1, 2]
     assert "(1 world)" in table.markdown(found)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from prm.world import problems
-
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
@@ -40,9 +38,7 @@ def place(tmp_path_factory):
         for i, (id, text) in enumerate(ask)
     ]
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
-    world = [{"problem": p.text, "samples": ["?"] * 4} for p in problems.generate(3, seed=9)]
     rows = [{"problem": row["problem"], "text": row["samples"][0]["text"]} for row in pool]
-    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in world))
     (folder / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run(["prm", "run", "recipes/demo.yaml", *SMALL], folder)
     return folder

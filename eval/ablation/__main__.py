@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def _one(options: argparse.Namespace, seed: int) -> None:
 
 def _all(options: argparse.Namespace) -> None:
     """Each world is a process with one thread: two that share cores would wait for each other at every matrix product."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worlds are stopped below
     waiting, running, failed = list(options.seeds), {}, []
     try:
         while waiting or running:

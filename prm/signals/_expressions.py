@@ -6,6 +6,7 @@ Values are compared by `key`: spellings of one value ("1,200.00", "1200") share 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 
@@ -23,6 +24,8 @@ def key(value: float) -> str:
     """Equal for spellings of one value; decimals after rounding to what people write. The sign is left out: 2 - (-4)
     and -4 - 2 are one difference to those who go on with it."""
     value = abs(value)
+    if not math.isfinite(value):
+        return "beyond counting"
     if abs(value - round(value)) < 1e-9 and abs(value) < 1e15:
         return str(round(value))
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 1e6 else f"{value:.6g}"
