@@ -176,3 +176,10 @@ def test_pairwise_embedding_takes_the_best_step_nearby():
 def test_bad_settings_are_named(module, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         module.Config(**bad)
+
+
+@pytest.mark.parametrize("text", ["(" * 20_000, "1" * 20_000, "1 + " * 5_000, "(1+" * 5_000, "1)" * 10_000])
+def test_a_model_that_loops_is_read_in_no_time(text):
+    """Linear work: at 20,000 characters anything quadratic takes minutes."""
+    found = read(text)
+    assert isinstance(found.numbers, frozenset)

@@ -61,7 +61,8 @@ _UNITS = re.compile(
 )
 _LITERAL = r"\d+(?:\.\d+)?%?|\.\d+%?"
 _EXPRESSION = re.compile(
-    rf"(?<![\w.^_\\])\(*-?(?:{_LITERAL})\)*(?:\s*[-+*/]\s*\(*-?(?:{_LITERAL})(?![a-zA-Z^_\\({{])\)*)*"
+    # brackets are bounded: a model that loops on one would make each start look to the end of the text
+    rf"(?<![\w.^_\\])\({{0,9}}-?(?:{_LITERAL})\){{0,9}}(?:\s*[-+*/]\s*\({{0,9}}-?(?:{_LITERAL})(?![a-zA-Z^_\\({{])\){{0,9}})*"
 )
 _NUMBER = re.compile(rf"(?<![\w.^_])(?:{_LITERAL})")
 _WORDS = {

@@ -20,6 +20,9 @@ _OPERATORS = {
 }
 
 
+LONGEST = 200  # characters of an expression; a longer one is a loop or a table
+
+
 def key(value: float) -> str:
     """Equal for spellings of one value; decimals after rounding to what people write. The sign is left out: 2 - (-4)
     and -4 - 2 are one difference to those who go on with it."""
@@ -34,12 +37,12 @@ def key(value: float) -> str:
 def parse(expression: str) -> ast.expr | None:
     """The tree of an expression of + - * / over numbers; None for anything else. Brackets left open at either end are
     dropped."""
+    if len(expression) > LONGEST:
+        return None
     spelled = re.sub(r"(\d+(?:\.\d+)?|\.\d+)%", r"(\1/100)", re.sub(r"\s+", "", expression))
     excess = spelled.count("(") - spelled.count(")")
     spelled = spelled[excess:] if excess > 0 and spelled.startswith("(" * excess) else spelled
     spelled = spelled[:excess] if excess < 0 and spelled.endswith(")" * -excess) else spelled
-    if len(spelled) > 200:
-        return None
     try:
         return ast.parse(re.sub(r"(?<![\d.])0+(?=\d)", "", spelled), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
