@@ -184,13 +184,17 @@ def test_so_far_takes_the_arms_that_are_finished(small):
 
 
 def test_a_world_that_fails_is_named_and_the_others_are_kept(small):
-    command = [str(small / "ablation.yaml"), "--out", str(small / "out"), "--seeds", "1", "2", "--controls", "0"]
-    recipe_text = (small / "ablation.yaml").read_text()
-    (small / "ablation.yaml").write_text(recipe_text + "\nunknown: 1\n")
-    with pytest.raises(PrmError, match=r"worlds \[1, 2\] failed"):
-        ablation.main(command)
-    assert "unknown key" in (small / "out/seed-1/log.txt").read_text()
-    assert (small / "out/seed-1/measured.json").exists()
+    out = small / "broken"
+    for seed in (1, 2):
+        shutil.copytree(small / f"out/seed-{seed}/policy", out / f"seed-{seed}/policy")
+        card = json.loads((out / f"seed-{seed}/policy/world.json").read_text())
+        card["config"]["out"] = str(out / f"seed-{seed}/policy")
+        (out / f"seed-{seed}/policy/world.json").write_text(json.dumps(card))
+    (out / "seed-2/policy/model.safetensors").unlink()
+    with pytest.raises(PrmError, match=r"worlds \[2\] failed"):
+        ablation.main([str(small / "ablation.yaml"), "--out", str(out), "--seeds", "1", "2", "--controls", "0"])
+    assert "no *.safetensors" in (out / "seed-2/log.txt").read_text()
+    assert (out / "seed-1/measured.json").exists() and not (out / "summary.json").exists()
 
 
 def test_arguments_that_cannot_work_are_told_before_anything_is_made(tmp_path):
