@@ -59,16 +59,10 @@ def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | No
 
     reason: "" or why nothing could be chosen; reasons: the same for each sample that has no values.
     """
-    from prm.rerank import REDUCE, rerank
+    from prm.rerank import rerank
 
     usage = read_usage(folder)
-    reduce = reduce or usage.reduce
-    if reduce is None:
-        raise PrmError(
-            f"{folder}: does not say how step scores make one score; give --reduce, one of {', '.join(REDUCE)}"
-        )
-    if reduce not in REDUCE:
-        raise PrmError(f"--reduce: '{reduce}' is not known; give one of {', '.join(REDUCE)}")
+    reduce = reduction(folder, usage, reduce)
     pools, told = list(read_pools(path, usage)), []
     scores = _scored(folder, [row for pool in pools for row in pool])
 
@@ -148,6 +142,33 @@ def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
         yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
 
 
+def reduction(folder: Path, usage: Usage, given: str | None) -> str:
+    """How the PRM's step scores make one: as given, else as its training said. PrmError where neither says, or it is unknown."""
+    from prm.rerank import REDUCE
+
+    reduce = given or usage.reduce
+    if reduce is None:
+        raise PrmError(
+            f"{folder}: does not say how step scores make one score; give --reduce, one of {', '.join(REDUCE)}"
+        )
+    check_reduction(reduce)
+    return reduce
+
+
+def check_reduction(reduce: str) -> None:
+    from prm.rerank import REDUCE
+
+    if reduce not in REDUCE:
+        raise PrmError(f"--reduce: '{reduce}' is not known; give one of {', '.join(REDUCE)}")
+
+
+def segmenter_of(usage: Usage) -> plugins.Plugin | None:
+    """What cuts a text as the PRM's training did; None for a PRM that does not say."""
+    if usage.segmenter is None:
+        return None
+    return plugins.build("segmenters", usage.segmenter, "name", None, "usage.json: segmenter")
+
+
 def read_usage(folder: Path) -> Usage:
     path = folder / "usage.json"
     if not path.exists():
@@ -208,9 +229,9 @@ def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) 
     if not isinstance(text, str) or not text.strip():
         bad = Sample(problem.id, index, "", finish="", reason="empty" if isinstance(text, str) else "no_text")
         return problem, bad, Steps(problem.id, index, ())
-    if usage.segmenter is None:
+    segmenter = segmenter_of(usage)
+    if segmenter is None:
         raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
-    segmenter = plugins.build("segmenters", usage.segmenter, "name", None, "usage.json: segmenter")
     sample = Sample(problem.id, index, text)
     return problem, sample, segmenter.module.cut(sample, segmenter.config)
 

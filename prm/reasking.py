@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from prm import answers, plugins, recipe, transforms
-from prm.apply import read_usage
+from prm.apply import check_reduction, read_usage, reduction, segmenter_of
 from prm.errors import PrmError
 from prm.jsonl import write_rows
 from prm.labelling import problems
 from prm.progress import progress, say
 from prm.records import Answer, Problem, Sample, StepScores
-from prm.rerank import REDUCE, majority, solution_score, weighted_vote
+from prm.rerank import majority, solution_score, weighted_vote
 from prm.signals import Context
 
 CHUNK = 64  # problems asked at once
@@ -80,15 +80,10 @@ def _scored(asked: Sequence[Problem], drawn: Sequence[Sample], context: Context,
     from prm.model import PRM
     from prm.score import score_samples
 
-    prm, cut = context.cached(("prm", folder), lambda: PRM.load(folder)), _segmenter(folder, context.recipe)
+    prm = context.cached(("prm", folder), lambda: PRM.load(folder))
+    cut = segmenter_of(read_usage(folder)) or context.recipe.segmenter
     rows = [(problem, sample, cut.module.cut(sample, cut.config)) for problem, sample in zip(asked, drawn)]
     return score_samples(prm, rows, folder.name)
-
-
-def _segmenter(folder: Path, loaded: recipe.Recipe) -> plugins.Plugin:
-    """The one that the PRM learnt with; the recipe's for a PRM that does not say."""
-    known = read_usage(folder).segmenter
-    return plugins.build("segmenters", known, "name", None, "usage.json: segmenter") if known else loaded.segmenter
 
 
 def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores | None], reduce: str | None) -> dict:
@@ -106,13 +101,9 @@ def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores
 
 
 def _reduce(folder: Path | None, given: str | None) -> str | None:
-    if given is not None and given not in REDUCE:
-        raise PrmError(f"--reduce: '{given}' is not known; give one of {', '.join(REDUCE)}")
-    if folder is None:
-        if given is not None:
-            raise PrmError("--reduce: goes with --prm; without one every sample has one vote")
-        return None
-    found = given or read_usage(folder).reduce
-    if found is None:
-        raise PrmError(f"{folder}: does not say how step scores make one score; give --reduce")
-    return found
+    if folder is not None:
+        return reduction(folder, read_usage(folder), given)
+    if given is not None:
+        check_reduction(given)
+        raise PrmError("--reduce: goes with --prm; without one every sample has one vote")
+    return None

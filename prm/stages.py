@@ -166,9 +166,14 @@ def _cut(plugin: Plugin):
     return lambda i, samples: [plugin.module.cut(sample, plugin.config) for sample in samples]
 
 
+def _comparer(recipe: Recipe, context: Context, stack: contextlib.ExitStack) -> answers.Comparer:
+    """The run's pool of processes that compare answers, opened on first use."""
+    return context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
+
+
 def _answer(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
     def make(i: int, samples: list[Sample]):
-        pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
+        pool = _comparer(recipe, context, stack)
         return answers.read_answers(samples, recipe.answers, pool)
 
     return make
@@ -176,7 +181,7 @@ def _answer(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
 
 def _carry_back(recipe: Recipe, context: Context, stack: contextlib.ExitStack):
     def make(i: int, rows: list[Problem], samples: list[Sample]) -> list[Answer]:
-        pool = context.cached("answers", lambda: stack.enter_context(answers.open_pool(recipe.answers)))
+        pool = _comparer(recipe, context, stack)
         of, maps = zip(*(transforms.of_meta(problem.meta) for problem in rows)) if rows else ((), ())
         return answers.read_reposed(samples, of, maps, recipe.answers, pool)
 
