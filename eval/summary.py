@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from eval import choices, gate, label_quality, metrics, published, reposed, who
+from eval.titles import ARMS
 from prm import recipe as recipes
 from prm import references
 from prm.errors import PrmError
@@ -160,13 +161,14 @@ def _rows(run: Run, recipe: recipes.Recipe, held: Held, others: Mapping[str, cho
         rows.append(
             Row(f"signal_{name}_vote", f"signal {name}, weighted vote", "base", choices.by_vote(judged, scores, "min"))
         )
-    rows += _arm(recipe, held, "orm", "outcome model on the same data", "base", {"vote": "orm_vote"}, n)
+    rows += _arm(recipe, held, "orm", ARMS["orm"], "base", {"vote": "orm_vote"}, n)
     for name, scores in others.items():
         rows += _pair(judged, scores, "min", f"published_{name}", name, "published", n)
     rows += _arm(recipe, held, "prm", "ours", "ours", {"bon": "prm_bon", "vote": "prm_vote"}, n)
     rows += _over_reposed(run, recipe, held, n)
     for arm in (name for name in held.scores if name not in ("prm", "orm", "gold")):  # in the recipe's order
-        rows += _pair(judged, held.scores[arm], recipe.arms[arm].reduce, f"arm_{arm}", f"arm {arm}", "base", n)
+        title = ARMS.get(arm, f"arm {arm}")
+        rows += _pair(judged, held.scores[arm], recipe.arms[arm].reduce, f"arm_{arm}", title, "base", n)
     rows += _arm(recipe, held, "gold", "trained on gold", "gold", {"bon": "gold_prm_bon", "vote": "gold_prm_vote"}, n)
     return [*rows, Row("oracle", f"any of {n} right", "limit", choices.any_right(judged))]
 

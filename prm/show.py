@@ -21,14 +21,17 @@ def stages(run: Run) -> Iterator[str]:
 
 
 def who(run: Run, stage: str | None) -> Iterator[str]:
-    """What each independence key said, for one label stage or all."""
+    """What each independence key said, for one label stage or all. Raises PrmError where the named stage has nothing to tell."""
     for name in [stage] if stage else run.stages("labels."):
         manifest = run.folder(name).manifest()
-        if "witnesses" not in (manifest or {}):
-            state = "is not complete" if manifest is None else "tells of no witnesses"
+        if "witnesses" in (manifest or {}):
+            yield name
+            yield from witnesses.lines(manifest["witnesses"])
+            continue
+        state = "is not complete" if manifest is None else "tells of no witnesses"
+        if stage:
             raise PrmError(f"{name}: {state}; name a stage of labels, or give the `prm run` command again")
-        yield name
-        yield from witnesses.lines(manifest["witnesses"])
+        yield f"{name} {state}"
 
 
 def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:

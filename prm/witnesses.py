@@ -81,6 +81,8 @@ def report(
 def warnings(report: Mapping[str, Any]) -> list[str]:
     """Plain sentences; empty where nothing is suspicious."""
     keys, told = report["keys"], []
+    if set(keys) == {"gold"}:
+        return told  # the ceiling needs nobody to confirm it
     if keys and set(keys) <= SHARED:
         told.append(
             f"all labels rest on {', '.join(keys)}: on what the policy answers when asked directly; "

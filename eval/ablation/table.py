@@ -13,6 +13,7 @@ import numpy as np
 
 from eval import gate
 from eval.summary import clean
+from eval.titles import ARMS
 
 OURS, RIVAL, BOTH, CEILING = "prm", "re-asked vote", "prm over re-asked problems", "ceiling"
 TITLES = {
@@ -21,11 +22,10 @@ TITLES = {
     "signal pairwise": "pairwise step consistency (no PRM)",
     "signal tree": "prefix tree (no PRM)",
     "signal reask": "re-asking the test steps themselves (no PRM, new tokens for every problem)",
-    "orm": "outcome model on the same data",
-    "ttrl": "TTRL: the majority's answer as every step's label",
-    "sprm": "SPRM: the same, with its own dynamic weights",
-    "mc_hard": "Math-Shepherd, hard (8 rollouts, judged by the vote)",
-    "mc_soft": "Math-Shepherd, soft (8 rollouts, judged by the vote)",
+    **ARMS,
+    "mc_drop": "Math-Shepherd, soft, steps after a first error dropped, as ours are",
+    "ttrl_soft": "TTRL, with our dynamic weights",
+    "soft": "ours, with our dynamic weights",
     "two_routes": "re-asked by two routes",
     "shared": "control: 58 % of the facts by routes that contain the computation in doubt",
     "suspect": "control: all routes contain the computation in doubt",
@@ -35,6 +35,7 @@ TITLES = {
     "prm": "**ours: re-asked by other routes**",
     RIVAL: "the rival: vote over re-asked problems (no training)",
     BOTH: "**ours, over re-asked problems**",
+    "long": "ours, trained three times as long",
     "gold": "trained on gold, as long as ours",
     "gold over re-asked problems": "the same, over re-asked problems",
     CEILING: "trained on gold, three times as long: the ceiling",

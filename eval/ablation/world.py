@@ -17,12 +17,13 @@ import yaml
 
 from prm import pipeline, recipe
 from prm.config import build
+from prm.errors import PrmError
 from prm.world import pretrain
 
 POLICY = Path("recipes/world-policy.yaml")  # the shipped policy's training, for other seeds
 
-
-CONTROLS = ("two_routes", "shared", "suspect")  # arms that show what does not work; two worlds are enough for that
+# Arms beside the claim, which say what one choice does: worse routes, our dynamic weights, steps after an error dropped.
+CONTROLS = ("two_routes", "shared", "suspect", "soft", "ttrl_soft", "mc_drop", "pairwise")
 
 
 def make(path: Path, out: Path, seed: int, controls: bool) -> Path:
@@ -36,6 +37,8 @@ def make(path: Path, out: Path, seed: int, controls: bool) -> Path:
 def so_far(path: Path, out: Path, seed: int) -> Path:
     """The run's folder, of those arms alone whose PRM has scored the test split already; nothing is trained. Raises PrmError if none has."""
     folder = out / f"seed-{seed}"
+    if not (folder / "policy" / "world.json").exists():
+        raise PrmError(f"{folder}: this world has no policy yet; without --so-far the same command trains it")
     loaded = recipe.load(path, overrides(folder, folder / "policy", seed))
     missing = pipeline.missing(loaded)
     pipeline.run(without(loaded, [arm for arm in loaded.arms if missing & {f"prm.{arm}", f"scores.{arm}.test"}]))

@@ -58,6 +58,9 @@ class Config:
         for name in ("certain", "agree", "suspect"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside [0, 1]")
+        for name in ("fewest", "max_tokens", "routes"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
 
 
 def label(groups: Sequence[Group], config: Config, context) -> list[StepScores]:
