@@ -7,7 +7,7 @@ import pytest
 
 from prm.records import Answer, Group, Problem, Sample, Steps
 from prm.segmenters import delimiter
-from prm.signals import gold, logprob, majority, pairwise, pairwise_embedding
+from prm.signals import _stories, gold, logprob, majority, pairwise, pairwise_embedding
 from prm.signals._assertions import known, read
 
 PROBLEM = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
@@ -99,10 +99,25 @@ def test_pairwise_charges_where_an_error_enters_and_not_where_it_is_carried():
 
 
 def test_pairwise_forgives_an_odd_value_from_which_confirmed_ones_follow():
-    detour = "Each bag loses 6 of 18: 3 * 6 = 18.\nSo 18 - 6 = 12 apples.\nAnd 12 - 2 = 10.\nThe answer is 14"
-    siblings = [(f"{word} {text}", 0) for word in ("So", "Hence", "Well") for text in RIGHT]
+    detour = "3 * 6 = 18.\nSo 18 - 6 = 12 apples.\nThey cost 12 * 5 = 60 cents.\nAnd 12 - 2 = 10.\nThe answer is 14"
+    siblings = [(f"{word} 12 * 5 = 60 cents.\n{text}", 0) for word in ("So", "Hence", "Well") for text in RIGHT]
     row = pairwise.label([group(*siblings, (detour, 1))], pairwise.Config())[-1]
-    assert row.values[0] > 0.5 > row.values[3]
+    assert row.values[0] > 0.5 > row.values[4]
+
+
+def test_stories_where_siblings_confirm_everything_charge_the_step_that_says_most():
+    chances = _stories.Chances(0.1, 0.6, 0.8)
+    apart = [[False] * 3 for _ in range(3)]
+    none, first = _stories.weigh([0.99, None, 0.99], apart, [40, 90, 40], 0.1, chances)
+    assert none < 0.5 and none + sum(first) == pytest.approx(1) and max(first) == first[1]
+    _, first = _stories.weigh([0.99, None, 0.0], apart, [40, 90, 40], 0.1, chances)
+    assert max(first) == first[2]  # but what no sibling holds is stronger evidence
+
+
+def test_pairwise_scattered_votes_count_half_against_an_answer():
+    rows = [group((RIGHT[0], 0), *[(f"{RIGHT[0]} {c}", c) for c in others]) for others in ((0, 1), (0, 1, 2, 3))]
+    few, many = (pairwise.label([row], pairwise.Config())[0].values for row in rows)
+    assert min(few) > min(many)
 
 
 def test_pairwise_reads_the_code_of_siblings():

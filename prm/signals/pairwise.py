@@ -19,18 +19,10 @@ The answer is asserted too, with h at most q_s, in the last step that states it 
 step). temper < 1: siblings of one policy are correlated witnesses. Arithmetic that is not written out counts only where
 some sibling holds it: its absence says nothing.
 
-First errors are told from carried ones by comparing whole stories: no error, or the first one at step e. A right step
-is not confirmed with chance `novel` (another route), or `bred` if it uses a new value that was not confirmed itself;
-a wrong step and one that uses its values, directly or not, with chance `missed`. With l(h, m) = (1 - m) h + m (1 -
-h),
-
-    P(none) ~ p_s prod_t l(h_t, n_t)                          n_t = novel or bred
-    P(e)    ~ (1 - p_s) u_e prod_{t < e} l(h_t, n_t) l(h_e, missed)
-              prod_{t > e} [d l(h_t, missed) + (1 - d) l(h_t, n_t)]
-
-d = .9 where t uses values of e, else .1; u_e is equal for all steps that assert anything and `prose` times that for
-the rest; p_s = (votes + 1) / (votes + votes of the strongest other answer + 2), again without s. So an unconfirmed
-value from which confirmed ones were computed is forgiven, and of a row of unconfirmed ones the first is charged.
+First errors are told from carried ones by comparing whole stories: no error, or the first one at step e
+(prm/signals/_stories.py: P(none) and P(e), from all h, from which step uses which, the steps' lengths and p_s). p_s,
+how likely s is right by its answer alone, is (votes + 1) / (votes + strongest + rest / 2 + 2), again without s's own:
+next to the votes of the strongest other answer, scattered ones count half.
 value of the prime suspect argmax_e P(e) = P(none): if there was an error, it is charged with all of it; value of any
 other step = 1 - P(e = t). A step that asserts nothing new abstains unless it is the suspect. weight = the leading
 answer's share of the votes times n / (n + 2) for n siblings (in w) times P(no error before t): carried steps weigh
@@ -51,13 +43,12 @@ from dataclasses import dataclass
 
 from prm.answers.canonical import canonical, is_number
 from prm.records import Group, StepScores
-from prm.signals import _assertions, _expressions
+from prm.signals import _assertions, _expressions, _stories
 from prm.signals._assertions import Assertions
 
 KEY = "vote"
-VERSION = 3
+VERSION = 4
 TEXT_ONLY = True
-USES, APART = 0.9, 0.1  # how likely a step rests on an earlier one, whether its values occur in it or not
 Token = tuple[str, str]  # what kind of assertion, and its key
 
 
@@ -65,25 +56,24 @@ Token = tuple[str, str]  # what kind of assertion, and its key
 class Config:
     """leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how
     much of a witness each sibling is. novel, bred, missed: chance that no good sibling holds what a step asserts, if
-    it is right, right but computed from such a value, wrong. prose: how likely an error enters in a step without
-    assertions, next to one with. Set beforehand by argument; on labelled solutions of problems that ProcessBench does
-    not hold (PARC, PRMBench, those that come with GSM8K) the shares without a good holder were .02 to .17 (right),
-    .15 to .7 (right, from such a value), .55 to .86 (wrong), and first-error F1 hardly moves between those ends."""
+    it is right, right but computed from such a value, wrong (or carried). Set by argument within what labelled
+    solutions of problems that ProcessBench does not hold show: PARC, PRMBench, those that come with GSM8K, and the
+    pools' own samples with the first errors that a published PRM sees in them. There the shares without a good holder
+    were .02 to .17 (right), .15 to .7 (right, from such a value), .4 to .86 (wrong), and first-error F1 hardly moves
+    between those ends."""
 
     leak: float = 0.2
     temper: float = 0.5
     novel: float = 0.1
-    bred: float = 0.6
-    missed: float = 0.9
-    prose: float = 0.3
+    bred: float = 0.5
+    missed: float = 0.8
 
     def __post_init__(self):
         for name in ("leak", "novel", "bred", "missed"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside (0, 1); choose a chance inside")
-        for name in ("temper", "prose"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name}: {getattr(self, name)} is outside (0, 1]; choose a number inside")
+        if not 0 < self.temper <= 1:
+            raise ValueError(f"temper: {self.temper} is outside (0, 1]; choose a number inside")
 
 
 @dataclass(frozen=True)
@@ -143,9 +133,8 @@ def _jury(group: Group, i: int, copies: Counter, votes: Counter) -> _Jury:
     standings = {j: others[answers[j].cluster] / lead if lead else 1.0 for j in weights}
     mine = others[own] if own >= 0 else 0
     rival = max((n for cluster, n in others.items() if cluster != own), default=0)
-    return _Jury(
-        weights, standings, mine / lead if lead else 0.25, (mine + 1) / (mine + rival + 2), share * mass / (mass + 2)
-    )
+    right = (mine + 1) / (mine + rival + (others.total() - mine - rival) / 2 + 2)
+    return _Jury(weights, standings, mine / lead if lead else 0.25, right, share * mass / (mass + 2))
 
 
 def _sample(
@@ -162,10 +151,16 @@ def _sample(
     if jury.weights and steps:
         new = _novelties(steps, known)
         confirmed = [_confirmed(tokens, holders, jury, config) for tokens in new]
+        uses = _uses(steps, new)
         if answer.cluster >= 0:
             at = _answer_step(answer.text, steps, new)
             confirmed[at] = min(jury.own, 1.0 if confirmed[at] is None else confirmed[at])
-        none, first = _stories(confirmed, _uses(steps, new), jury.right, config)
+            for row in uses[:at]:
+                row[at] = True  # the answer rests on all that was said
+        lengths = [len(text.strip()) for text in group.steps[i].cut(group.samples[i].text)]
+        none, first = _stories.weigh(
+            confirmed, uses, lengths, jury.right, _stories.Chances(config.novel, config.bred, config.missed)
+        )
         suspect = max(range(len(steps)), key=first.__getitem__)
         judged = [h is not None or t == suspect for t, h in enumerate(confirmed)]
         values = tuple((none if t == suspect else 1 - first[t]) if judged[t] else None for t in range(len(steps)))
@@ -189,31 +184,6 @@ def _uses(steps: list[Assertions], new: list[set[Token]]) -> list[list[bool]]:
             row[t] = bool(tainted) and not tainted.isdisjoint(steps[t].numbers | steps[t].results | steps[t].computed)
             tainted |= {name for _, name in new[t]} if row[t] else set()
     return found
-
-
-def _stories(
-    confirmed: list[float | None], uses: list[list[bool]], right: float, config: Config
-) -> tuple[float, list[float]]:
-    """P(no error) and P(first error at step t) for every t."""
-    n = len(confirmed)
-    odd = [h is not None and h < 0.5 for h in confirmed]
-    bred = [any(odd[e] and uses[e][t] for e in range(t)) for t in range(n)]
-    good = [_chance(h, config.bred if b else config.novel) for h, b in zip(confirmed, bred)]
-    bad = [_chance(h, config.missed) for h in confirmed]
-    prior = [config.prose if h is None else 1.0 for h in confirmed]
-    stories, upto = [], 1.0
-    for e in range(n):
-        share = [USES if uses[e][t] else APART for t in range(e + 1, n)]
-        after = math.prod(d * bad[t] + (1 - d) * good[t] for t, d in zip(range(e + 1, n), share))
-        stories.append((1 - right) * prior[e] / sum(prior) * upto * bad[e] * after)
-        upto *= good[e]
-    none = right * upto
-    total = none + sum(stories)
-    return (none / total, [s / total for s in stories]) if total > 0 else (right, [(1 - right) / n] * n)
-
-
-def _chance(h: float | None, unconfirmed: float) -> float:
-    return 1.0 if h is None else (1 - unconfirmed) * h + unconfirmed * (1 - h)
 
 
 def _novelties(steps: list[Assertions], known: frozenset[str]) -> list[set[Token]]:
