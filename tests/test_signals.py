@@ -49,6 +49,7 @@ def test_assertions_of_a_step():
     assert read("36 \\text{ cookies} - 27 \\text{ cookies} = 9 \\text{ cookies}").results == {"9"}
     assert read("4 weeks x 25 km/week = 100 km").results == {"100"}
     assert {"7", "14"} <= read("(3 + 4) * 2 = 14").computed
+    assert read("(3 + 4) * 2 = 14").routes == {"7=3,4", "14=2,3,4"} == read("2 * (4 + 3)").routes
     assert read("9^{9^{9}} / 0 = (((").computed == set()
 
 
@@ -106,11 +107,10 @@ def test_pairwise_forgives_an_odd_value_from_which_confirmed_ones_follow():
 
 
 def test_stories_where_siblings_confirm_everything_charge_the_step_that_says_most():
-    chances = _stories.Chances(0.1, 0.6, 0.8)
-    apart = [[False] * 3 for _ in range(3)]
-    none, first = _stories.weigh([0.99, None, 0.99], apart, [40, 90, 40], 0.1, chances)
+    chances, apart, no_routes = _stories.Chances(0.1, 0.5, 0.8, 0.2, 0.6), [[False] * 3] * 3, [None] * 3
+    none, first = _stories.weigh([0.99, None, 0.99], no_routes, apart, [40, 90, 40], 0.1, chances)
     assert none < 0.5 and none + sum(first) == pytest.approx(1) and max(first) == first[1]
-    _, first = _stories.weigh([0.99, None, 0.0], apart, [40, 90, 40], 0.1, chances)
+    _, first = _stories.weigh([0.99, None, 0.0], no_routes, apart, [40, 90, 40], 0.1, chances)
     assert max(first) == first[2]  # but what no sibling holds is stronger evidence
 
 
@@ -118,6 +118,17 @@ def test_pairwise_scattered_votes_count_half_against_an_answer():
     rows = [group((RIGHT[0], 0), *[(f"{RIGHT[0]} {c}", c) for c in others]) for others in ((0, 1), (0, 1, 2, 3))]
     few, many = (pairwise.label([row], pairwise.Config())[0].values for row in rows)
     assert min(few) > min(many)
+
+
+def test_pairwise_suspects_a_known_value_reached_from_other_numbers():
+    """3 * 4 = 12 is nobody's: the siblings come to 12 as 10 + 2."""
+    siblings = [(f"{word} 5 * 2 = 10 left.\nBefore, 10 + 2 = 12.\nThe answer is 12 * 2 = 24", 0) for word in "abcdefgh"]
+    texts = [
+        f"He has 5 * 2 = 10 left.\nBefore, {made} = 12.\nHence 12 * 3 = 36.\nThe answer is 36"
+        for made in ("10 + 2", "4 * 3")
+    ]
+    usual, other = (pairwise.label([group(*siblings, (text, 1))], pairwise.Config())[-1].values[1] for text in texts)
+    assert other < usual - 0.05
 
 
 def test_pairwise_reads_the_code_of_siblings():

@@ -9,12 +9,13 @@ Numbers are keys, not floats: spellings of one value ("1,200.00", "1200") share 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prm.signals import _code
-from prm.signals._expressions import evaluate, key, parse, parts
+from prm.signals._expressions import evaluate, key, leaves, parse, parts
 
 _MARKER = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*)?(?:\*\*)?(?:Step[ \t]+\d{1,3}\b[:.]?|\d{1,3}[.)](?=[ \t*]))", re.MULTILINE | re.IGNORECASE
@@ -98,11 +99,12 @@ _WORDS |= {
 class Assertions:
     """numbers: keys of all numbers written. results: keys of what an equation with arithmetic on its left states on
     its right, or code computes. computed: keys of what the arithmetic comes to, every bracket and partial sum of it
-    included."""
+    included. routes: the same with the numbers it came from, in no order: "12=3,4" for 3 * 4 and 4 * 3."""
 
     numbers: frozenset[str]
     results: frozenset[str]
     computed: frozenset[str]
+    routes: frozenset[str]
 
 
 def read_solution(steps: Sequence[str]) -> list[Assertions]:
@@ -113,9 +115,9 @@ def read_solution(steps: Sequence[str]) -> list[Assertions]:
 
 def read(text: str, names: dict[str, float] | None = None) -> Assertions:
     """The assertions of one step (or of a whole text). Linear in its length."""
-    results, computed = set(), set()
+    results, routes = set(), set()
     for tree in _code.trees(text, {} if names is None else names):
-        computed.update(key(v) for v in map(evaluate, parts(tree)) if v is not None)
+        routes |= _routes(tree)
         results.add(key(evaluate(tree)))
     line = plain(_code.without(text))
     left_end = -1  # where the last expression with arithmetic ended
@@ -124,15 +126,22 @@ def read(text: str, names: dict[str, float] | None = None) -> Assertions:
         if tree is None:
             continue
         joined = left_end >= 0 and line[left_end : match.start()].strip() == "="
-        values = [v for v in map(evaluate, parts(tree)) if v is not None]
-        computed.update(key(v) for v in values)
+        steps = _routes(tree)
+        routes |= steps
         value = evaluate(tree)
         if joined and value is not None:
             results.add(key(value))
-        if values or joined:
+        if steps or joined:
             left_end = match.end()
     numbers = {key(float(n.rstrip("%"))) for n in _NUMBER.findall(line)}
-    return Assertions(frozenset(numbers), frozenset(results), frozenset(computed))
+    computed = {route.partition("=")[0] for route in routes}
+    return Assertions(frozenset(numbers), frozenset(results), frozenset(computed), frozenset(routes))
+
+
+def _routes(tree: ast.expr) -> set[str]:
+    """What each operation of a tree comes to, and from which numbers."""
+    found = ((part, evaluate(part)) for part in parts(tree))
+    return {f"{key(value)}={','.join(sorted(map(key, leaves(part))))}" for part, value in found if value is not None}
 
 
 def known(problem: str) -> frozenset[str]:

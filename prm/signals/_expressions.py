@@ -70,3 +70,8 @@ def evaluate(node: ast.expr) -> float | None:
 def parts(tree: ast.expr) -> list[ast.expr]:
     """Every operation in the tree."""
     return [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+
+
+def leaves(tree: ast.expr) -> list[float]:
+    """The numbers in the tree."""
+    return [float(n.value) for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, (int, float))]

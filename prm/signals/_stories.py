@@ -2,12 +2,14 @@
 
 A story is "no error" or "the first error at step e". A right step is not confirmed with chance novel (another route),
 or bred if it uses a value that was not confirmed itself; a wrong step, and one that rests on it, with chance missed.
-With h_t how far step t is confirmed (a step that asserts nothing has no factor), l(h, m) = (1 - m) h + m (1 - h), and
-p how likely the solution is right by its answer alone,
+With h_t how far the values of step t are confirmed, r_t how far the routes to them (both without a factor where a step
+has none, and r_t where h_t < 1/2: nobody comes by any route to a value that nobody has), l(h, m) = (1 - m) h + m (1 -
+h), and p how likely the solution is right by its answer alone,
 
-    P(none) ~ p prod_t l(h_t, n_t)                              n_t = novel or bred
-    P(e)    ~ (1 - p) u_e prod_{t < e} l(h_t, n_t) l(h_e, missed)
-              prod_{t > e} [d l(h_t, missed) + (1 - d) l(h_t, n_t)]
+    right_t = l(h_t, novel) l(r_t, novel_route), or l(h_t, bred) l(r_t, missed_route)
+    wrong_t = l(h_t, missed) l(r_t, missed_route)
+    P(none) ~ p prod_t right_t
+    P(e)    ~ (1 - p) u_e prod_{t < e} right_t wrong_e prod_{t > e} [d wrong_t + (1 - d) right_t]
 
 d, how likely t rests on e, is .9 where t uses e and .3 where no use is seen: a wrong reading or formula is taken over
 without any number to show for it. u_e, how likely an error enters at e, goes with the square root of e's length: the
@@ -31,27 +33,34 @@ USES, APART = 0.9, 0.3
 
 @dataclass(frozen=True)
 class Chances:
-    """That a step is not confirmed: right, right but from such a value, wrong or carried."""
+    """That a step is not confirmed: right, right but from such a value, wrong or carried; the same of a route."""
 
     novel: float
     bred: float
     missed: float
+    novel_route: float
+    missed_route: float
 
 
 def weigh(
     confirmed: Sequence[float | None],
+    routes: Sequence[float | None],
     uses: Sequence[Sequence[bool]],
     lengths: Sequence[int],
     right: float,
     chances: Chances,
 ) -> tuple[float, list[float]]:
-    """P(no error) and P(first error at step t) for every t. uses: [e][t], whether step t uses step e; lengths: of the
-    steps, in characters; right: p. Time: the number of steps squared."""
-    n = len(confirmed)
-    odd = [h is not None and h < 0.5 for h in confirmed]
+    """P(no error) and P(first error at step t) for every t. confirmed, routes: h and r; uses: [e][t], whether step t
+    uses step e; lengths: of the steps, in characters; right: p. Time: the number of steps squared."""
+    n, c = len(confirmed), chances
+    routes = [None if _odd(h) else r for h, r in zip(confirmed, routes)]
+    odd = [_odd(h) or _odd(r) for h, r in zip(confirmed, routes)]
     bred = [any(odd[e] and uses[e][t] for e in range(t)) for t in range(n)]
-    good = [_likely(h, chances.bred if b else chances.novel) for h, b in zip(confirmed, bred)]
-    bad = [_likely(h, chances.missed) for h in confirmed]
+    good = [
+        _likely(h, c.bred if b else c.novel) * _likely(r, c.missed_route if b else c.novel_route)
+        for h, r, b in zip(confirmed, routes, bred)
+    ]
+    bad = [_likely(h, c.missed) * _likely(r, c.missed_route) for h, r in zip(confirmed, routes)]
     enters = [math.sqrt(max(1, length)) for length in lengths]
     stories, upto = [], 1.0
     for e in range(n):
@@ -62,6 +71,10 @@ def weigh(
     none = right * upto
     total = none + sum(stories)
     return (none / total, [s / total for s in stories]) if total > 0 else (right, [(1 - right) / n] * n)
+
+
+def _odd(h: float | None) -> bool:
+    return h is not None and h < 0.5
 
 
 def _likely(h: float | None, unconfirmed: float) -> float:

@@ -17,10 +17,12 @@ beta, so how far an assertion is confirmed, and a step by its least confirmed ne
 
 The answer is asserted too, with h at most q_s, in the last step that states it anew or as a result (else in the last
 step). temper < 1: siblings of one policy are correlated witnesses. Arithmetic that is not written out counts only where
-some sibling holds it: its absence says nothing.
+some sibling holds it: its absence says nothing. r(step) is the same of routes, the numbers that a value is computed
+from: 250 * 2 = 500 is a wrong turn where siblings come to 500 only as 125 + 125 + 250. Other routes are common among
+right solutions, so r is a separate and fainter witness.
 
 First errors are told from carried ones by comparing whole stories: no error, or the first one at step e
-(prm/signals/_stories.py: P(none) and P(e), from all h, from which step uses which, the steps' lengths and p_s). p_s,
+(prm/signals/_stories.py: P(none) and P(e), from all h and r, from which step uses which, the steps' lengths and p_s). p_s,
 how likely s is right by its answer alone, is (votes + 1) / (votes + strongest + rest / 2 + 2), again without s's own:
 next to the votes of the strongest other answer, scattered ones count half.
 value of the prime suspect argmax_e P(e) = P(none): if there was an error, it is charged with all of it; value of any
@@ -47,7 +49,7 @@ from prm.signals import _assertions, _expressions, _stories
 from prm.signals._assertions import Assertions
 
 KEY = "vote"
-VERSION = 4
+VERSION = 5
 TEXT_ONLY = True
 Token = tuple[str, str]  # what kind of assertion, and its key
 
@@ -56,20 +58,23 @@ Token = tuple[str, str]  # what kind of assertion, and its key
 class Config:
     """leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how
     much of a witness each sibling is. novel, bred, missed: chance that no good sibling holds what a step asserts, if
-    it is right, right but computed from such a value, wrong (or carried). Set by argument within what labelled
+    it is right, right but computed from such a value, wrong (or carried). novel_route, missed_route: chance that no
+    good sibling computes it from the same numbers, if right, if wrong (or carried). Set by argument within what labelled
     solutions of problems that ProcessBench does not hold show: PARC, PRMBench, those that come with GSM8K, and the
     pools' own samples with the first errors that a published PRM sees in them. There the shares without a good holder
-    were .02 to .17 (right), .15 to .7 (right, from such a value), .4 to .86 (wrong), and first-error F1 hardly moves
-    between those ends."""
+    were .02 to .17 (right), .15 to .7 (right, from such a value), .4 to .86 (wrong), of routes to a value that has one
+    .01 to .4 (right) and .05 to .7 (wrong); first-error F1 hardly moves between those ends."""
 
     leak: float = 0.2
     temper: float = 0.5
     novel: float = 0.1
     bred: float = 0.5
     missed: float = 0.8
+    novel_route: float = 0.2
+    missed_route: float = 0.6
 
     def __post_init__(self):
-        for name in ("leak", "novel", "bred", "missed"):
+        for name in ("leak", "novel", "bred", "missed", "novel_route", "missed_route"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside (0, 1); choose a chance inside")
         if not 0 < self.temper <= 1:
@@ -151,6 +156,7 @@ def _sample(
     if jury.weights and steps:
         new = _novelties(steps, known)
         confirmed = [_confirmed(tokens, holders, jury, config) for tokens in new]
+        routes = [_confirmed(tokens, holders, jury, config) for tokens in _new_routes(steps)]
         uses = _uses(steps, new)
         if answer.cluster >= 0:
             at = _answer_step(answer.text, steps, new)
@@ -158,9 +164,8 @@ def _sample(
             for row in uses[:at]:
                 row[at] = True  # the answer rests on all that was said
         lengths = [len(text.strip()) for text in group.steps[i].cut(group.samples[i].text)]
-        none, first = _stories.weigh(
-            confirmed, uses, lengths, jury.right, _stories.Chances(config.novel, config.bred, config.missed)
-        )
+        chances = _stories.Chances(config.novel, config.bred, config.missed, config.novel_route, config.missed_route)
+        none, first = _stories.weigh(confirmed, routes, uses, lengths, jury.right, chances)
         suspect = max(range(len(steps)), key=first.__getitem__)
         judged = [h is not None or t == suspect for t, h in enumerate(confirmed)]
         values = tuple((none if t == suspect else 1 - first[t]) if judged[t] else None for t in range(len(steps)))
@@ -201,6 +206,15 @@ def _novelties(steps: list[Assertions], known: frozenset[str]) -> list[set[Token
     return new
 
 
+def _new_routes(steps: list[Assertions]) -> list[set[Token]]:
+    """Per step, the routes that no earlier step took."""
+    seen, new = set(), []
+    for step in steps:
+        new.append({("route", route) for route in step.routes - seen})
+        seen |= step.routes
+    return new
+
+
 def _answer_step(answer: str, steps: list[Assertions], new: list[set[Token]]) -> int:
     form = canonical(answer)
     value = _expressions.evaluate(_expressions.parse(form)) if is_number(form) else None
@@ -210,10 +224,12 @@ def _answer_step(answer: str, steps: list[Assertions], new: list[set[Token]]) ->
 
 
 def _held(step: Assertions) -> set[Token]:
-    """The tokens a sibling confirms by this step: a number counts however it came about, a result only as one."""
+    """The tokens a sibling confirms by this step: a number counts however it came about, a result only as one, a route
+    as it is."""
     results = step.results | step.computed
     return (
         {("number", n) for n in step.numbers | results}
         | {("result", r) for r in results}
         | {("computed", c) for c in results | step.numbers}
+        | {("route", r) for r in step.routes}
     )
