@@ -19,12 +19,13 @@ The answer is asserted too, with h at most q_s, in the last step that states it 
 step). temper < 1: siblings of one policy are correlated witnesses. Arithmetic that is not written out counts only where
 some sibling holds it: its absence says nothing. r(step) is the same of routes, the numbers that a value is computed
 from: 250 * 2 = 500 is a wrong turn where siblings come to 500 only as 125 + 125 + 250. Other routes are common among
-right solutions, so r is a separate and fainter witness.
+right solutions, so r is a separate and fainter witness, and says nothing of a value that no sibling computes.
 
 First errors are told from carried ones by comparing whole stories: no error, or the first one at step e
-(prm/signals/_stories.py: P(none) and P(e), from all h and r, from which step uses which, the steps' lengths and p_s). p_s,
+(prm/signals/_stories.py: P(none) and P(e), from all h and r, which step uses which, the steps' lengths and p_s). p_s,
 how likely s is right by its answer alone, is (votes + 1) / (votes + strongest + rest / 2 + 2), again without s's own:
 next to the votes of the strongest other answer, scattered ones count half.
+
 value of the prime suspect argmax_e P(e) = P(none): if there was an error, it is charged with all of it; value of any
 other step = 1 - P(e = t). A step that asserts nothing new abstains unless it is the suspect. weight = the leading
 answer's share of the votes times n / (n + 2) for n siblings (in w) times P(no error before t): carried steps weigh
@@ -156,7 +157,12 @@ def _sample(
     if jury.weights and steps:
         new = _novelties(steps, known)
         confirmed = [_confirmed(tokens, holders, jury, config) for tokens in new]
-        routes = [_confirmed(tokens, holders, jury, config) for tokens in _new_routes(steps)]
+        routes = [
+            _confirmed(
+                {token for token in tokens if jury.weights.keys() & holders[_reached(token)]}, holders, jury, config
+            )
+            for tokens in _new_routes(steps)
+        ]
         uses = _uses(steps, new)
         if answer.cluster >= 0:
             at = _answer_step(answer.text, steps, new)
@@ -215,6 +221,11 @@ def _new_routes(steps: list[Assertions]) -> list[set[Token]]:
     return new
 
 
+def _reached(route: Token) -> Token:
+    """What a route comes to, held by all who come to it by some route."""
+    return "reached", route[1].partition("=")[0]
+
+
 def _answer_step(answer: str, steps: list[Assertions], new: list[set[Token]]) -> int:
     form = canonical(answer)
     value = _expressions.evaluate(_expressions.parse(form)) if is_number(form) else None
@@ -231,5 +242,5 @@ def _held(step: Assertions) -> set[Token]:
         {("number", n) for n in step.numbers | results}
         | {("result", r) for r in results}
         | {("computed", c) for c in results | step.numbers}
-        | {("route", r) for r in step.routes}
+        | {held for r in step.routes for held in (("route", r), _reached(("route", r)))}
     )
