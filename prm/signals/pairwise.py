@@ -60,11 +60,13 @@ class Config:
     """leak: how likely, next to one with a right assertion, a sibling with a wrong one still ends well. temper: how
     much of a witness each sibling is. novel, bred, missed: chance that no good sibling holds what a step asserts, if
     it is right, right but computed from such a value, wrong (or carried). novel_route, missed_route: chance that no
-    good sibling computes it from the same numbers, if right, if wrong (or carried). Set by argument within what labelled
-    solutions of problems that ProcessBench does not hold show: PARC, PRMBench, those that come with GSM8K, and the
-    pools' own samples with the first errors that a published PRM sees in them. There the shares without a good holder
-    were .02 to .17 (right), .15 to .7 (right, from such a value), .4 to .86 (wrong), of routes to a value that has one
-    .01 to .4 (right) and .05 to .7 (wrong); first-error F1 hardly moves between those ends."""
+    good sibling computes it from the same numbers, if right, if wrong (or carried).
+
+    Set by argument within what labelled solutions of problems that ProcessBench does not hold show: PARC, PRMBench,
+    those that come with GSM8K, and the pools' own samples with the first errors that a published PRM sees in them.
+    There the shares without a good holder were .02 to .17 (right), .15 to .7 (right, from such a value), .4 to .86
+    (wrong), of routes to a value that has one .01 to .4 (right) and .05 to .6 (wrong); first-error F1 hardly moves
+    between those ends."""
 
     leak: float = 0.2
     temper: float = 0.5
