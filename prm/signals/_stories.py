@@ -14,12 +14,13 @@ h), and p how likely the solution is right by its answer alone,
 d, how likely t rests on e, is .9 where t uses e and .3 where no use is seen: a wrong reading or formula is taken over
 without any number to show for it. u_e, how likely an error enters at e, goes with the square root of e's length: the
 more is said, the more can go wrong, but a step is also one thought however long. So an unconfirmed value from which
-confirmed ones were computed is forgiven, and of a row of unconfirmed ones the first is charged; where siblings confirm
-all numbers or none are there, the longest step before the first unconfirmed one is.
+confirmed ones were computed is forgiven, of a row of unconfirmed ones the first is charged, and where siblings confirm
+everything but the answer, the step that says most.
 
-Source of .3 and the square root: solutions of problems that are not reported on (prm/signals/pairwise.py). After a first
-error .4 of the steps that use none of its values are unconfirmed too (MATH), .04 before it. The length's exponent fits
-as .85 on samples of MATH-500 and 1.2 on ProcessBench's solutions of olympiad problems; on GSM8K more than .5 does worse.
+Source of .3 and the square root: solutions of problems that are not reported on (prm/signals/pairwise.py). After a
+first error .4 of the steps that use none of its values are unconfirmed too (MATH), .04 before it. The length's
+exponent fits as .85 on samples of MATH-500 and 1.2 on ProcessBench's solutions of olympiad problems; on GSM8K more
+than .5 does worse.
 """
 
 from __future__ import annotations
