@@ -19,6 +19,7 @@ from pathlib import Path
 from eval import command
 from eval.ablation import table as ablation
 from eval.html import difference
+from eval.siblings import FIELD
 from prm.errors import PrmError
 from prm.store import write_file
 
@@ -43,14 +44,16 @@ def table(found: Mapping) -> str:
 def siblings(found: Sequence[Mapping]) -> str:
     """First errors found with sibling solutions, a line a data set (the files that `eval.siblings --out` wrote)."""
     lines = [
-        "| labelled solutions | siblings from | n wrong / right | F1 by number matching | F1 by our labels [95 %] |",
-        "|---|---|---:|---:|---:|",
+        "| labelled solutions | siblings from | n wrong / right | number matching | TTRL | Math-Shepherd soft | hard "
+        "| our labels, F1 [95 %] |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for one in found:
-        ours, numbers = one["rows"]["labels"], one["rows"]["numbers"]
+        ours = one["rows"]["labels"]
+        others = (one["rows"][name]["f1"] for name in ("numbers", *FIELD))
         low, high = ("n/a" if bound is None else f"{bound:.3f}" for bound in ours["interval"])
         lines.append(
-            f"| {one['labelled']} | {one['pool']} | {ours['n_error']} / {ours['n_correct']} | {_three(numbers['f1'])} "
+            f"| {one['labelled']} | {one['pool']} | {ours['n_error']} / {ours['n_correct']} | {' | '.join(map(_three, others))} "
             f"| {_three(ours['f1'])} [{low}, {high}] |"
         )
     return "\n".join(lines)

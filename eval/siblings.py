@@ -21,7 +21,8 @@ and its failures were never read. The present form, A / B / whole: GSM8K with 32
 .143: what the last changes gained on part A is hardly there on B. --part A or B measures one of them.
 
 Baselines: "all right" calls nothing wrong; "numbers" calls wrong the first step with a new number that under 5 % of
-the siblings have.
+the siblings have; TTRL and Math-Shepherd label by the vote (the latter from prefixes that samples share, for a pool
+has no rollouts).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -46,6 +48,11 @@ from prm.store import write_file
 
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RARE = 0.05
+FIELD = {  # what the field makes of a vote, labelled by the same code
+    "TTRL": {"majority": {}},
+    "Math-Shepherd soft": {"prefix_tree": {}},
+    "Math-Shepherd hard": {"prefix_tree": {"mode": "hard"}},
+}
 LAST_LINE = ("n_error", "n_correct", "acc_error", "acc_correct", "f1")
 
 
@@ -153,11 +160,11 @@ def measured(
 ) -> dict[str, dict[str, float | list[float]]]:
     """Each row's first-error F1 and its parts, with the interval of the F1."""
     truth = [row.first_wrong for row, _ in pairs]
-    values = [labeller.label([group])[-1].values for _, group in pairs]
     table = {
         "all right": [-1] * len(truth),
         "numbers": [first_error(numbers(group), RARE) for _, group in pairs],
-        "labels": [first_error(v, labeller.threshold) for v in values],
+        **{name: _called(pairs, replace(labeller, signals=signals, trust={})) for name, signals in FIELD.items()},
+        "labels": _called(pairs, labeller),
     }
     return {
         name: {**first_error_f1(predicted, truth), "interval": list(interval(predicted, truth))}
@@ -165,16 +172,21 @@ def measured(
     }
 
 
+def _called(pairs: Sequence[tuple[processbench.Labelled, Group]], labeller: labelling.Labeller) -> list[int]:
+    """The first error by a recipe's labels, -1 for none."""
+    return [first_error(labeller.label([group])[-1].values, labeller.threshold) for _, group in pairs]
+
+
 def text(found: dict) -> str:
     """The table for a terminal."""
     lines = [
         f"{found['with_siblings']} of {found['solutions']} solutions have siblings; threshold {found['threshold']}",
-        f"{'':10} acc_error  acc_correct  f1     95 % interval",
+        f"{'':18} acc_error  acc_correct  f1     95 % interval",
     ]
     for name, row in found["rows"].items():
         low, high = row["interval"]
         lines.append(
-            f"{name:10} {row['acc_error']:9.3f}  {row['acc_correct']:11.3f}  {row['f1']:.3f}  {low:.3f} to {high:.3f}"
+            f"{name:18} {row['acc_error']:9.3f}  {row['acc_correct']:11.3f}  {row['f1']:.3f}  {low:.3f} to {high:.3f}"
         )
     return "\n".join(lines)
 

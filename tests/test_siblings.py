@@ -45,7 +45,7 @@ def test_the_result_is_kept_without_paths(tmp_path, capsys):
     lines = run(tmp_path, capsys, more=["--out", str(tmp_path / "siblings-x.json")])
     kept = json.loads((tmp_path / "siblings-x.json").read_text())
     assert (kept["pool"], kept["labelled"], kept["threshold"]) == ("pool.jsonl", "labelled.jsonl", 0.5)
-    assert list(kept["rows"]) == ["all right", "numbers", "labels"] and kept["rows"]["labels"]["interval"] == [1.0, 1.0]
+    assert list(kept["rows"]) == ["all right", "numbers", *siblings.FIELD, "labels"] and kept["rows"]["labels"]["interval"] == [1.0, 1.0]
     assert json.loads(lines[-1]).items() <= kept["rows"]["labels"].items()
     with pytest.raises(PrmError, match="its folder does not exist"):
         run(tmp_path, capsys, more=["--out", str(tmp_path / "none" / "x.json")])
