@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eval import readme
+from eval.siblings import FIELD
 from prm.errors import PrmError
 
 SUMMARY = {
@@ -62,11 +63,12 @@ def test_siblings_are_one_table_of_several_files(places):
     row = {"n_error": 3, "n_correct": 4, "acc_error": 0.5, "acc_correct": 1.0, "f1": 0.667, "interval": [0.1, None]}
     for name in ("b", "a"):
         (folder / "results").mkdir(exist_ok=True)
-        kept = {"pool": f"{name}_n32", "labelled": name, "rows": {"numbers": {**row, "f1": None}, "labels": row}}
+        others = {"numbers": {**row, "f1": None}, **{title: {**row, "f1": 0.2} for title in FIELD}}
+        kept = {"pool": f"{name}_n32", "labelled": name, "rows": {**others, "labels": row}}
         (folder / "results" / f"siblings-{name}.json").write_text(json.dumps(kept))
     readme.main(options)
     text = (folder / "README.md").read_text()
-    assert "| b | b_n32 | 3 / 4 | n/a | 0.667 [0.100, n/a] |" in text and text.index("| a |") < text.index("| b |")
+    assert "| b | b_n32 | 3 / 4 | n/a | 0.200 | 0.200 | 0.200 | 0.667 [0.100, n/a] |" in text and text.index("| a |") < text.index("| b |")
 
 
 def test_our_own_readme_is_fresh():
