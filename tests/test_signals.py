@@ -7,7 +7,7 @@ import pytest
 
 from prm.records import Answer, Group, Problem, Sample, Steps
 from prm.segmenters import delimiter
-from prm.signals import _stories, gold, logprob, majority, pairwise, pairwise_embedding
+from prm.signals import _code, _stories, gold, logprob, majority, pairwise, pairwise_embedding
 from prm.signals._assertions import known, read
 
 PROBLEM = "Tom has 3 bags of 4 apples and eats 2. How many are left?"
@@ -129,6 +129,12 @@ def test_pairwise_suspects_a_known_value_reached_from_other_numbers():
     ]
     usual, other = (pairwise.label([group(*siblings, (text, 1))], pairwise.Config())[-1].values[1] for text in texts)
     assert other < usual - 0.05
+
+
+def test_a_number_in_code_that_no_float_holds_is_passed_over():
+    names = {}
+    assert _code.follow(f"x = {'9' * 400}\ny = 3 * 4\nz = x - x\nround(2.5, {'9' * 400})\n1e400 * 0", names)
+    assert names == {"y": 12}
 
 
 def test_pairwise_reads_the_code_of_siblings():

@@ -85,7 +85,7 @@ def _assignments(statement: ast.stmt) -> Iterator[tuple[ast.expr | None, ast.exp
 def _replaced(node: ast.expr, names: dict[str, float]) -> ast.expr | None:
     """The expression with numbers for names and calls; None where it holds anything else."""
     if isinstance(node, ast.Constant):
-        return node if type(node.value) in (int, float) else None
+        return node if type(node.value) in (int, float) and abs(node.value) < _expressions.LARGEST else None
     if isinstance(node, ast.Name):
         return ast.Constant(names[node.id]) if node.id in names else None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

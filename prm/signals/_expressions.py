@@ -21,6 +21,7 @@ _OPERATORS = {
 
 
 LONGEST = 200  # characters of an expression; a longer one is a loop or a table
+LARGEST = 1e15  # floats hold whole numbers up to here; a longer int may not become one at all
 
 
 def key(value: float) -> str:
@@ -29,7 +30,7 @@ def key(value: float) -> str:
     value = abs(value)
     if not math.isfinite(value):
         return "beyond counting"
-    if abs(value - round(value)) < 1e-9 and abs(value) < 1e15:
+    if abs(value - round(value)) < 1e-9 and abs(value) < LARGEST:
         return str(round(value))
     return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 1e6 else f"{value:.6g}"
 
@@ -64,7 +65,7 @@ def evaluate(node: ast.expr) -> float | None:
         value = None if missing else _OPERATORS[type(node.op)](left, right)
     else:
         return None
-    return value if value is not None and abs(value) < 1e15 else None
+    return value if value is not None and abs(value) < LARGEST else None
 
 
 def parts(tree: ast.expr) -> list[ast.expr]:
