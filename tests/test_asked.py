@@ -20,6 +20,7 @@ from prm.signals._asked import misfit
         ("What is the area? Express your answer in terms of $\\pi$.", r"36\pi", "36"),
         ("Give your answer in base $5$.", "1340", "1357"),
         ("Compute the ordered pair $(a,b)$.", "(1, 2)", "3"),
+        ("Give your answer in base $5$.", "12²", "7"),
         ("How many hours does it take 3 men?", "2", "2.5"),
         ("What is the area of the square?", r"\sqrt{3}", "-4"),
         ("Factor $x^2 - 1$.", "(x-1)(x+1)", "(x-k)(x+k)"),

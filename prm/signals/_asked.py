@@ -42,7 +42,7 @@ def misfit(question: str, answer: str) -> str:
 
 
 def _whole(form: str) -> bool:
-    return form.isdigit()
+    return form.isdecimal()
 
 
 def _counted(form: str, asked: str) -> bool:
@@ -71,8 +71,8 @@ def _chance(form: str, asked: str) -> bool:
 
 
 def _digits_of_base(form: str, asked: str) -> bool:
-    base = re.search(r"(?:answer|result|sum|product|difference|quotient|number) in base[ $]*(\d+)", asked)
-    return not base or int(base.group(1)) > 10 or not form.isdigit() or all(int(d) < int(base.group(1)) for d in form)
+    base = re.search(r"(?:answer|result|sum|product|difference|quotient|number) in base[ $]*(\d{1,4})", asked)
+    return not base or int(base.group(1)) > 10 or not form.isdecimal() or all(int(d) < int(base.group(1)) for d in form)
 
 
 def _real(form: str) -> float | None:
@@ -132,7 +132,7 @@ _RULES = (
     ),
     (
         r"^(?!.*probability|.*how|.*sum|.*product).*(?:tens|units|ones|hundreds|thousands) digit of",
-        lambda form, asked: not is_number(form) or form.isdigit() and len(form) == 1,
+        lambda form, asked: not is_number(form) or form.isdecimal() and len(form) == 1,
         "no digit",
     ),
     (
