@@ -161,3 +161,8 @@ def test_one_refuted_number_makes_a_step_wrong_and_an_open_one_keeps_it_from_bei
     assert rederive._worst([(None, 0.0), (0.1, 0.9)]) == (0.1, 0.9)
     assert rederive._worst([(None, 0.0), (0.9, 0.9)]) == (None, 0.0)
     assert rederive._worst([(0.9, 0.8), (0.95, 0.9)]) == (0.9, 0.8) and rederive._worst([]) == (None, 0.0)
+
+
+def test_an_answer_that_is_no_number_asks_nothing():
+    (steps,) = _quantities.read(PROBLEM, ["So the answer is 1/0"], "1/0")
+    assert not any("problem's question" in quantity.target for quantity in steps)

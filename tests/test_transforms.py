@@ -16,6 +16,7 @@ def test_answer_maps():
     assert [AnswerMap("negate_mod10").apply(d) for d in ("3", "0", "12", "x")] == ["7", "0", None, None]
     assert AnswerMap("scale", "1/3").apply("$1,200") == "400" and AnswerMap("scale", "1/3").apply("1") == "1/3"
     assert AnswerMap("offset", "-2").apply("1/2") == "-3/2" and AnswerMap("offset", "1").apply("x + 1") is None
+    assert AnswerMap("scale", "1/3").apply("1/0") is None and AnswerMap("offset", "1").apply("1/0") is None
     assert AnswerMap("same").apply(" x + 1 ") == "x + 1" and AnswerMap("same").apply("") is None
 
 

@@ -34,9 +34,9 @@ _ASSIGNED = re.compile(r"^[a-zA-Z](?:_?\{?\w\}?)?(?:\([a-zA-Z]\))?\s*=\s*([^=]+)
 _THOUSANDS = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)")
 _FRACTION = re.compile(r"^(-?)(\d*)\\frac\{(-?\d+)\}\{(\d+)\}$|^(-?)\(?(-?\d+)\)?/\(?(\d+)\)?$")
 _DECIMAL = re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)$")
-_PLAIN = re.compile(r"^-?\d+(?:/\d+)?$")
+_PLAIN = re.compile(r"^-?\d+(?:/0*[1-9]\d*)?$")
 _TOWER = re.compile(r"\^[^+\-*,]{0,12}\^|\^\{?-?\d{4,}|!\s*!|\d{40,}|\d{4,}!")
-_NOT_VALUE = re.compile(r":|\\(?:cup|infty|triangle|angle|overline|begin|in)(?![a-zA-Z])|^[(\[][^()\[\]]*,")
+_NOT_VALUE = re.compile(r":|\\(?:cup|infty|triangle|angle|overline|begin|in)(?![a-zA-Z])|/0+$|^[(\[][^()\[\]]*,")
 LONGEST = 200
 
 
@@ -75,7 +75,7 @@ def canonical(answer: str) -> str:
 
 
 def is_number(form: str) -> bool:
-    """Whether a canonical form is a plain rational number."""
+    """Whether a canonical form is a plain rational number, as `Fraction` takes it: 1/0 is none."""
     return bool(_PLAIN.match(form))
 
 

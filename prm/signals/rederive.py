@@ -146,7 +146,7 @@ def _prompt(name: str, question: _Question, route: str) -> str:
 def _number(sample: Sample) -> list[Fraction]:
     """The number that an answer ends in, or none."""
     form = "" if sample.reason else canonical(extract(sample.text, "math"))
-    return [Fraction(form)] if is_number(form) and not form.endswith("/0") else []
+    return [Fraction(form)] if is_number(form) else []
 
 
 def _score(sample: Sample, steps: list[list[tuple[Quantity, str]]], questions: dict[str, _Question]) -> StepScores:
