@@ -14,6 +14,11 @@ verdicts v_1 .. v_m on the m completions of a prefix, and n of them distinct:
 A copy of a completion enters V (it is as probable as it is frequent) but not n: a policy that always writes one text
 has told one thing. Confidence comes from the posterior Beta(1 + n V, 1 + n (1 - V)), the uniform prior's. The end of a
 solution needs no rollouts: its outcome is known, and its interval has no width.
+
+Not as published: Math-Shepherd divides by all completions drawn, so that one without an answer is a failure. Here those
+whose answer cannot be read (cut off, as a rule) are silence and not among the m: that max_tokens
+ran out says nothing of the prefix. One right of four with three cut off is V = 1, theirs 1/4; n = 1 keeps its weight low.
+Where wrong prefixes run on longer than right ones, this V is too kind to them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Monte-Carlo prefix values: from each step, let the policy finish the solution K times and see how often it comes out
 where the vote does.
 
-Math-Shepherd (arXiv 2312.08935), soft and hard, with the vote in the place of its gold answers; drops and sibling
+Math-Shepherd (arXiv 2312.08935), soft and hard, with the vote in the place of its gold answers, and with another
+denominator: the published estimate divides by all K rollouts, this one by those whose answer can be read. A rollout that
+was cut off says nothing of the prefix and counts as silence, not as a failure (prm/prefixes.py); drops and sibling
 z-scores are derived from the same rollouts (modes and weights: prm/signals/_prefix_values.py). Each distinct prefix of a
 problem is expanded once; the end of a solution is not, nor are problems whose vote decides nothing. Signals of one run
 that differ only in mode, oracle or per_problem share their rollouts. Derived from the vote: on errors that most samples
