@@ -92,9 +92,9 @@ def checked_vote(scores: Sequence[StepScores], clusters: Sequence[int], reduce: 
 
 
 def undecided(row: StepScores) -> StepScores:
-    """The row's accusations: UNDECIDED in place of None and of any value above it, so that nobody gains by being
-    checked."""
-    return replace(row, values=tuple(UNDECIDED if value is None else min(value, UNDECIDED) for value in row.values))
+    """The row's accusations as shares of a vote, value / UNDECIDED: 1 for None and for any value above, so that nobody
+    gains by being checked."""
+    return replace(row, values=tuple(1.0 if v is None else min(1.0, v / UNDECIDED) for v in row.values))
 
 
 def majority(clusters: Sequence[int], problem_id: str = "") -> Choice:

@@ -123,7 +123,7 @@ def test_a_step_is_judged_once_and_a_carried_error_is_not_charged():
 def test_in_a_vote_true_equations_earn_nothing_and_silence_costs_nothing():
     texts = ("3 * 4 = 12", "Twelve", "3 * 4 = 13")
     rows = CHECKS.label([group(text) for text in texts])
-    assert [undecided(row).values for row in rows] == [(0.5,), (0.5,), (pytest.approx(0.05),)]
+    assert [undecided(row).values for row in rows] == [(1.0,), (1.0,), (pytest.approx(0.1),)]
 
 
 def test_a_belief_that_accuses_nobody_is_refused():

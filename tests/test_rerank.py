@@ -46,7 +46,9 @@ def test_a_vote_adds_up_scores_and_returns_the_best_of_the_winning_answer():
 
 def test_in_a_checked_vote_silence_is_no_accusation():
     silent, accused = [None, None], [0.1, None]
-    assert checked_vote(rows(silent, silent, accused), [0, 0, 1], "min").index == 0
+    unaccused = checked_vote(rows(silent, silent, accused), [0, 0, 1], "min")
+    assert (unaccused.index, unaccused.score) == (0, 2.0)  # a whole vote each
+    assert checked_vote(rows(accused), [0], "min").score == pytest.approx(0.2)
     assert checked_vote(rows(accused, accused, accused, silent), [0, 0, 0, 1], "min").index == 3
     assert checked_vote(rows(accused, accused, accused), [0, 1, 1], "min").index == 1  # all accused: the majority
 
