@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import choices, command, metrics, published
+from eval import choices, command, gate, published
 from eval.gate import points
 from eval.summary import clean
 from prm import answers, labelling, plugins
@@ -93,7 +93,7 @@ def references(path: str, id_column: str, gold_column: str | None) -> dict[str, 
 
 def table(found: Mapping, rows: Mapping[str, np.ndarray]) -> str:
     """One line a row, with the paired difference to majority."""
-    differences = metrics.paired_intervals(list(rows.values()), rows["majority"])
+    differences = [gate.difference([row], [rows["majority"]]) for row in rows.values()]
     width = max(map(len, rows))
     return "\n".join(
         f"{name:{width}}  {np.nanmean(row):.3f}" + ("" if name == "majority" else f"   {points(difference)}")

@@ -1,14 +1,12 @@
-"""The numbers of every report: ranking, calibration, first errors, paired intervals. numpy alone, no records.
+"""The numbers of every report: ranking, calibration, first errors. numpy alone, no records. Paired intervals: eval/gate.py.
 
-Shape suffixes: _K steps of all samples in one row, _P problems, _R table rows. Where a number has no meaning (no wrong
+Shape suffixes: _K steps of all samples in one row, _P problems. Where a number has no meaning (no wrong
 step, an empty bin, no problem) it is NaN, never 0.
 """
 
 from __future__ import annotations
 
 import numpy as np
-
-DRAWS = 2000
 
 
 def auroc(values_K, right_K, groups_K=None) -> float:
@@ -82,28 +80,3 @@ def first_error_f1(predicted_S, labels_S) -> dict[str, float]:
     total = acc_error + acc_correct
     f1 = 0.0 if total == 0 else 2 * acc_error * acc_correct / total
     return {"n_error": n_error, "n_correct": n_correct, "acc_error": acc_error, "acc_correct": acc_correct, "f1": f1}
-
-
-def paired_intervals(rows_RP, baseline_P, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Each row minus the baseline, over resampled problems: (R, 3) mean difference and its 95 % percentile bounds.
-
-    rows_RP, baseline_P: accuracy of each row on each problem; NaN where a row does not know a problem, which then
-    counts on neither side. All rows share the draws, so the same seed gives the same bounds. A row of NaN stays NaN.
-    """
-    rows, baseline = np.atleast_2d(np.asarray(rows_RP, float)), np.asarray(baseline_P, float)
-    n_problems = len(baseline)
-    if n_problems == 0:
-        return np.full((len(rows), 3), np.nan)
-    difference = rows - baseline
-    known = ~np.isnan(difference)
-    difference = np.where(known, difference, 0.0)
-    rng = np.random.default_rng(seed)
-    weights_DP = rng.multinomial(n_problems, np.full(n_problems, 1 / n_problems), size=draws).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means_DR = (weights_DP @ difference.T) / (weights_DP @ known.T)
-        mean_R = difference.sum(1) / known.sum(1)
-    bounds = np.full((2, len(rows)), np.nan)
-    some = known.any(1)
-    if some.any():
-        bounds[:, some] = np.nanpercentile(means_DR[:, some], (2.5, 97.5), axis=0)
-    return np.column_stack([mean_R, bounds[0], bounds[1]])

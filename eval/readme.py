@@ -42,21 +42,29 @@ def table(found: Mapping) -> str:
 
 
 def siblings(found: Sequence[Mapping]) -> str:
-    """First errors found with sibling solutions, a line a data set (the files that `eval.siblings --out` wrote)."""
-    lines = [
-        "| labelled solutions | siblings from | n wrong / right | number matching | TTRL | Math-Shepherd soft | hard "
-        "| our labels, F1 [95 %] |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+    """First errors found with sibling solutions, two lines a data set (the files that `eval.siblings --out` wrote)."""
+    heads = [
+        "labelled solutions",
+        "siblings from",
+        "n wrong / right",
+        "number matching",
+        *FIELD,
+        "our labels, F1 [95 %]",
     ]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|" + "---:|" * (len(heads) - 2)]
     for one in found:
-        ours = one["rows"]["labels"]
-        others = (one["rows"][name]["f1"] for name in ("numbers", *FIELD))
-        low, high = ("n/a" if bound is None else f"{bound:.3f}" for bound in ours["interval"])
-        lines.append(
-            f"| {one['labelled']} | {one['pool']} | {ours['n_error']} / {ours['n_correct']} | {' | '.join(map(_three, others))} "
-            f"| {_three(ours['f1'])} [{low}, {high}] |"
-        )
+        lines.append(_siblings(one["labelled"], one["pool"], one["rows"]))
+        if "unread" in one:
+            lines.append(_siblings("... the half that was not read", "", one["unread"]))
     return "\n".join(lines)
+
+
+def _siblings(labelled: str, pool: str, rows: Mapping[str, Mapping]) -> str:
+    ours = rows["labels"]
+    low, high = (_three(bound) for bound in ours["interval"])
+    others = " | ".join(_three(rows[name]["f1"]) for name in ("numbers", *FIELD))
+    counts = f"{ours['n_error']} / {ours['n_correct']}"
+    return f"| {labelled} | {pool} | {counts} | {others} | {_three(ours['f1'])} [{low}, {high}] |"
 
 
 def _three(value: float | None) -> str:

@@ -21,8 +21,8 @@ and its failures were never read. The present form, A / B / whole: GSM8K with 32
 .143: what the last changes gained on part A is hardly there on B. --part A or B measures one of them.
 
 Baselines: "all right" calls nothing wrong; "numbers" calls wrong the first step with a new number that under 5 % of
-the siblings have; TTRL and Math-Shepherd label by the vote (the latter from prefixes that samples share, for a pool
-has no rollouts).
+the siblings have; TTRL labels every step by the vote; the prefix tree is what is left of Math-Shepherd where a pool allows
+no rollouts: how the samples that share a step's prefix ended.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 RARE = 0.05
 FIELD = {  # what the field makes of a vote, labelled by the same code
     "TTRL": {"majority": {}},
-    "Math-Shepherd soft": {"prefix_tree": {}},
-    "Math-Shepherd hard": {"prefix_tree": {"mode": "hard"}},
+    "prefix tree, soft": {"prefix_tree": {}},
+    "prefix tree, hard": {"prefix_tree": {"mode": "hard"}},
 }
 LAST_LINE = ("n_error", "n_correct", "acc_error", "acc_correct", "f1")
 
@@ -149,6 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "threshold": labeller.threshold,
         "rows": measured(pairs, labeller),
     }
+    unread = [pair for pair in pairs if part(pair[0].problem) == "B"]
+    if options.part is None and unread:
+        found["unread"] = measured(unread, labeller)
     print(text(found))
     if options.out:
         write_file(options.out, (json.dumps(clean(found), indent=1) + "\n").encode())
@@ -183,12 +186,15 @@ def text(found: dict) -> str:
         f"{found['with_siblings']} of {found['solutions']} solutions have siblings; threshold {found['threshold']}",
         f"{'':18} acc_error  acc_correct  f1     95 % interval",
     ]
-    for name, row in found["rows"].items():
-        low, high = row["interval"]
-        lines.append(
-            f"{name:18} {row['acc_error']:9.3f}  {row['acc_correct']:11.3f}  {row['f1']:.3f}  {low:.3f} to {high:.3f}"
-        )
+    lines += [_line(name, row) for name, row in found["rows"].items()]
+    if "unread" in found:
+        lines += ["part B, whose failures were not read:", *(_line(*item) for item in found["unread"].items())]
     return "\n".join(lines)
+
+
+def _line(name: str, row: dict) -> str:
+    low, high = row["interval"]
+    return f"{name:18} {row['acc_error']:9.3f}  {row['acc_correct']:11.3f}  {row['f1']:.3f}  {low:.3f} to {high:.3f}"
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval import choices, gate, label_quality, metrics, published, reposed, who
+from eval import choices, gate, label_quality, published, reposed, who
 from eval.titles import ARMS
 from prm import recipe as recipes
 from prm import references
@@ -66,7 +66,7 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
     run, recipe = Run(path), recipes.of_run(path)
     held = read(run, recipe)
     rows = _rows(run, recipe, held, published.load(published_paths))
-    table = intervals(rows, recipe.seed)
+    table = intervals(rows)
     verdict = _claim({row.key: row.accuracy_P for row in rows})
     quality = _quality(run, recipe, held.gold)
     stages = [{"name": name, **_facts(run, name)} for name in run.stages()]
@@ -101,14 +101,14 @@ def summarise(path: str | Path, published_paths: Sequence[str | Path] = ()) -> t
     ), held
 
 
-def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
+def intervals(rows: Sequence[Row]) -> list[dict]:
     """The table: a row's accuracy, how many problems it knows, its paired difference to majority with bounds."""
     majority = next(row.accuracy_P for row in rows if row.key == "majority")
     blank = np.full(len(majority), np.nan)
     columns = [blank if row.accuracy_P is None else row.accuracy_P for row in rows]
-    differences = metrics.paired_intervals(columns, majority, seed=seed)
     table = []
-    for row, column, difference in zip(rows, columns, differences):
+    for row, column in zip(rows, columns):
+        difference = gate.difference([column], [majority])
         known = column[~np.isnan(column)]
         table.append(
             {
@@ -117,7 +117,7 @@ def intervals(rows: Sequence[Row], seed: int) -> list[dict]:
                 "role": row.role,
                 "n": len(known),
                 "accuracy": float(known.mean()) if len(known) else None,
-                "difference": None if row.key == "majority" or not len(known) else difference.tolist(),
+                "difference": None if row.key == "majority" or not len(known) else list(difference),
             }
         )
     return table

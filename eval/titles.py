@@ -5,8 +5,8 @@ ARMS = {
     "pairwise": "pairwise step consistency",
     "ttrl": "TTRL: the majority's answer as every step's label",
     "sprm": "SPRM: the same, with its own dynamic weights",
-    "mc_hard": "Math-Shepherd, hard (8 rollouts, judged by the vote)",
-    "mc_soft": "Math-Shepherd, soft (8 rollouts, judged by the vote)",
+    "mc_hard": "Math-Shepherd, hard (rollouts judged by the vote)",
+    "mc_soft": "Math-Shepherd, soft (rollouts judged by the vote)",
     "tree_hard": "Math-Shepherd, hard (prefixes that samples share, judged by the vote)",
     "tree_soft": "Math-Shepherd, soft (prefixes that samples share, judged by the vote)",
 }

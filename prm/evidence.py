@@ -28,6 +28,8 @@ What it cannot know:
 - A lone key outside SHARED against shared ones: its false alarms and the policy's hidden errors look the same. The prior then decides, that is
   the key is taken at its word. A careless calculator beside nothing but the vote is believed; a third key (re-asking) puts it right.
 - Keys that share a blind spot but are declared as different ones outside SHARED count twice: `prm.witnesses` reports pairs that miss together.
+- Silence is taken to say nothing. A key that is silent where it is in doubt (`reask` where its routes disagree) leaves its hardest steps to the
+  others, and what the policy gets wrong systematically is called right there: an arm's `needs` gives such steps no label.
 - Symmetry: that most keys beat chance is assumed. Where the fit says otherwise it raises Unidentified.
 L limits what one key can bring: 7 leaves a key that is right 998 times of 1,000 its say against the vote, 4 (the default) does not.
 The constants were set before any label was measured. B's own p for keys in SHARED (not R's) was chosen on the small world of

@@ -34,7 +34,7 @@ TEXT = ("problem", "question")
 class Labeller:
     """A label recipe. segmenter: {name: ..., its config}; signals: name -> {signal: file's name if another, its
     config}; trust: per signal, 1 where it says nothing; threshold: a step with a label at or under it is called wrong
-    (only evaluations use it)."""
+    (only evaluations use it); needs: signals of which one must speak of a step for it to have a label."""
 
     segmenter: dict[str, Any] = field(default_factory=lambda: {"name": "delimiter"})
     answers: answers.Config = field(default_factory=answers.Config)
@@ -42,6 +42,7 @@ class Labeller:
     trust: dict[str, float] = field(default_factory=dict)
     labels: labels.Config = field(default_factory=labels.Config)
     threshold: float = 0.5
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not self.signals:
@@ -53,10 +54,11 @@ class Labeller:
         for name, trust in self.trust.items():
             if trust < 0:
                 raise ValueError(f"trust.{name}: {trust} is negative; leave the signal out instead")
-        if unknown := self.trust.keys() - self.signals.keys():
-            raise ValueError(
-                f"trust: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
-            )
+        for key, names in (("trust", self.trust.keys()), ("needs", self.needs)):
+            if unknown := set(names) - self.signals.keys():
+                raise ValueError(
+                    f"{key}: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
+                )
 
     def cutter(self, file: str = "") -> Plugin:
         """The segmenter. file: what an error begins with."""
@@ -83,7 +85,8 @@ class Labeller:
         by_signal = {name: plugin.module.label(groups, plugin.config, None) for name, plugin in made.items()}
         trust = {name: self.trust.get(name, 1.0) for name in by_signal}
         return [
-            labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label") for rows in zip(*by_signal.values())
+            labels.combine(dict(zip(by_signal, rows)), trust, self.labels, "label", needs=self.needs)
+            for rows in zip(*by_signal.values())
         ]
 
 
@@ -216,7 +219,7 @@ def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
         if arm.signals.keys() <= text_only:
             signals = {name: made.signals[name] for name in arm.signals}
             by_trust = replace(arm.labels, reliability="trust")  # a pool has no split to estimate reliabilities on
-            return replace(made, signals=signals, trust=dict(arm.signals), labels=by_trust)
+            return replace(made, signals=signals, trust=dict(arm.signals), labels=by_trust, needs=arm.needs)
     raise PrmError(
         f"{where} no arm whose signals read texts alone (majority, pairwise), and a pool has only texts; "
         "give another recipe"

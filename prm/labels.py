@@ -10,7 +10,7 @@ w_k clip(logit(v_k), -L, L) as what key k says, and its weight in the place of 1
     across keys     logit(label) = sum_k w_k clip(logit(v_k), -L, L)
                     weight = min(cap, 1 - prod_k (1 - min(w_k, 1))) * (1 - gate * (max_k v_k - min_k v_k))
 
-A step on which no signal speaks has no label (None, weight 0). A hard agreement
+A step on which no signal speaks has no label (None, weight 0), nor has one on which none of those speaks that are needed. A hard agreement
 filter drops whole classes, so the gate here is soft and what falls under `min_weight` is counted by class (`counts`).
 Dynamic weights that depend on the model's own predictions belong to training (prm/loss.py).
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from prm.errors import PrmError
@@ -27,6 +27,7 @@ from prm.evidence import Fit, certainty
 from prm.records import StepScores
 
 Label = tuple[float | None, float, str]  # value, weight, provenance
+SILENT: Label = (None, 0.0, "")
 DROPPED = "dropped "  # what a dropped step's provenance starts with
 MOST = 700.0  # log-odds beyond which exp overflows; only a trust in the hundreds gets there
 
@@ -65,18 +66,29 @@ class Config:
 
 
 def combine(
-    signals: Mapping[str, StepScores], trust: Mapping[str, float], config: Config, name: str, fit: Fit | None = None
+    signals: Mapping[str, StepScores],
+    trust: Mapping[str, float],
+    config: Config,
+    name: str,
+    fit: Fit | None = None,
+    needs: Collection[str] = (),
 ) -> StepScores:
     """The labels of one sample. signals: what each says of it, same sample and steps; trust: >= 0 by signal name;
-    name: the label set's; fit: the keys' reliabilities, None where trust is to do.
+    name: the label set's; fit: the keys' reliabilities, None where trust is to do; needs: signals of which one must speak
+    of a step.
 
     Raises PrmError when signals are missing, trust is negative or the signals are not of one sample.
     """
     first = _checked(signals, trust)
-    rows = [_step(signals, trust, i, config, fit) for i in range(len(first.values))]
+    rows = [
+        _step(signals, trust, i, config, fit)
+        if not needs or any(_speaks(signals[n], trust[n], i) for n in needs)
+        else SILENT
+        for i in range(len(first.values))
+    ]
     rows = AFTER_ERROR[config.after_error](rows)
     if config.steps == "last":
-        rows = [(None, 0.0, "")] * (len(rows) - 1) + rows[-1:]
+        rows = [SILENT] * (len(rows) - 1) + rows[-1:]
     rows = [_floor(row, config.min_weight) for row in rows]
     keys = "+".join(sorted({row.key for row in signals.values()}))
     values, weights, provenance = zip(*rows) if rows else ((), (), ())
@@ -121,7 +133,7 @@ def _step(
 ) -> Label:
     pooled = _pooled(signals, trust, i)
     if not pooled:
-        return None, 0.0, ""
+        return SILENT
     said = {key: _scaled(v, w, config.clip) for key, (v, w) in pooled.items()}
     if fit is None:
         odds, weight = sum(said.values()), 1 - math.prod(1 - min(w, 1.0) for _, w in pooled.values())
@@ -139,10 +151,13 @@ def _pooled(signals: Mapping[str, StepScores], trust: Mapping[str, float], i: in
     """(v_k, w_k) of each key that speaks of step i."""
     witnesses = defaultdict(list)
     for name, row in signals.items():
-        strength = trust[name] * row.weights[i]
-        if row.values[i] is not None and strength > 0:
-            witnesses[row.key].append((row.values[i], strength))
+        if _speaks(row, trust[name], i):
+            witnesses[row.key].append((row.values[i], trust[name] * row.weights[i]))
     return {key: _witness(pairs) for key, pairs in witnesses.items()}
+
+
+def _speaks(row: StepScores, trust: float, i: int) -> bool:
+    return row.values[i] is not None and trust * row.weights[i] > 0
 
 
 def _scaled(value: float, strength: float, clip: float) -> float:

@@ -46,7 +46,8 @@ class References:
 class Arm:
     """One label set and the PRM trained on it. signals: name -> how far it is trusted; reduce: step scores -> one score.
 
-    problems: the split it learns from. train: what differs from the recipe's `train` for this arm.
+    problems: the split it learns from. train: what differs from the recipe's `train` for this arm. needs: signals of which
+    one must speak of a step for it to have a label: where its routes disagree `reask` is silent, and there the vote errs most.
     """
 
     signals: dict[str, float]
@@ -54,10 +55,14 @@ class Arm:
     reduce: str = "min"
     problems: str = "train"
     train: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not self.signals:
             raise ValueError("signals: empty; name at least one signal and its weight, {majority: 1.0}")
+        for name in self.needs:
+            if name not in self.signals:
+                raise ValueError(f"needs: '{name}' is not among the arm's signals ({', '.join(self.signals)})")
         for name, weight in self.signals.items():
             if weight <= 0:
                 raise ValueError(f"signals.{name}: the weight {weight} is not positive; leave the signal out instead")

@@ -118,6 +118,7 @@ def plan(
     for name, arm in recipe.arms.items():
         for split in recipe.labelled_splits(name):
             facts = {"labels": config.plain(arm.labels), "trust": dict(arm.signals)}
+            facts |= {"needs": list(arm.needs)} if arm.needs else {}
             learnt = [f"signal.{s}.{arm.problems}" for s in arm.signals if arm.labels.reliability == "estimated"]
             fitted = _fitted(name, arm, [made[n].folder(recipe) for n in learnt], context)
             of = [f"signal.{s}.{split}" for s in arm.signals]
@@ -223,7 +224,8 @@ def _combine(name: str, arm: Arm, fitted: Fitted):
     def make(i: int, *by_signal: list[StepScores]) -> list[StepScores]:
         fit, _ = fitted()
         return [
-            labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name, fit) for rows in zip(*by_signal)
+            labels.combine(dict(zip(arm.signals, rows)), arm.signals, arm.labels, name, fit, arm.needs)
+            for rows in zip(*by_signal)
         ]
 
     return make

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prm.store import Folder
 
 LINKED = 0.3  # residual correlation from which two keys are called dependent; hard problems alone make some
+FEW = 0.01  # of the labels
 TOGETHER = 2.0  # times as many misses in common as independence makes
 
 
@@ -47,7 +48,8 @@ def report(
     "overruled" (of the labelled steps it spoke of, where the label says otherwise), "right", "miss": P(says right | right),
     P(says right | wrong), each [estimate, low, high] of a 95 % Beta interval, or null}}, "pairs": {"a+b": {"both" (share of steps),
     "agree", "linked" (correlation beyond what the fit explains), "missed", "expected" (both say right of a wrong step; if
-    independent)}}, "rests_on": {number of keys: labelled steps}, "classes": {"right", "seen", "hidden"} or null, "fit"}.
+    independent)}}, "alone": share of the labelled steps of which only keys in SHARED speak (null if there are no others), "rests_on":
+    {number of keys: labelled steps}, "classes": {"right", "seen", "hidden"} or null, "fit"}.
     """
     import numpy as np
 
@@ -65,13 +67,16 @@ def report(
     of_key: dict[str, list[str]] = {}
     for name, folder in signals.items():
         of_key.setdefault(next((row.key for row in folder.rows()), ""), []).append(name)
-    rests = np.bincount(spoke[~np.isnan(label)].sum(1)) if len(label) else []
+    judged = spoke[~np.isnan(label)]
+    rests = np.bincount(judged.sum(1)) if len(label) else []
+    lone = np.array([key not in SHARED for key in table.keys], bool)
     return {
         "reliability": "trust" if fit is None else "estimated",
         "why": why,
         "steps": len(label),
         "keys": {key: {"signals": of_key[key], **_key(table, key, label, wrong)} for key in table.keys},
         "pairs": {f"{a}+{b}": _pair(table, a, b, fit, wrong) for a, b in combinations(table.keys, 2)},
+        "alone": float((~judged[:, lone].any(1)).mean()) if lone.any() and len(judged) else None,
         "rests_on": {str(n): int(count) for n, count in enumerate(rests) if count},
         "classes": None if fit is None else dict(zip(("right", "seen", "hidden"), fit.classes)),
         "fit": configs.plain(fit),
@@ -104,6 +109,12 @@ def warnings(report: Mapping[str, Any]) -> list[str]:
     if report["reliability"] == "estimated" and len(lone) == 1 and len(keys) > 1:
         told.append(
             f"no key but {lone[0]} can see what the policy gets wrong systematically: there it is taken at its word"
+        )
+    if (report.get("alone") or 0) > FEW:
+        who = " and ".join(lone)
+        told.append(
+            f"{report['alone']:.0%} of the labels rest on what the policy says when asked directly, where {who} is silent; if it is silent "
+            "where it is in doubt, those are its worst (an arm's `needs` leaves them out)"
         )
     told += [
         f"{key} comes out no better than chance: it is right of {k['right'][0]:.0%} of right steps and misses "

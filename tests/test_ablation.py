@@ -33,10 +33,13 @@ def made(seed: int, gain: float = 0.10) -> dict:
     return {
         "seed": seed,
         "problems": 400,
+        "samples": 4,
+        "rollouts": 8,
         "rows": rows,
         "strata": strata,
         "held_out": held_out,
         "costs": costs,
+        "tokens": {"samples": 80.0, "re-asked samples": 81.0},
         "warnings": {},
     }
 
@@ -84,6 +87,8 @@ def test_a_row_of_some_worlds_is_compared_on_those():
     worlds[0]["rows"]["suspect"] = worlds[0]["rows"]["orm"]
     row = table.summarise(worlds)["rows"]["suspect"]
     assert row["seeds"] == [1] and row["gain"] == [0, 0, 0]
+    ours, majority = (np.mean(worlds[0]["rows"][name]["vote"]) for name in ("prm", "majority"))
+    assert row["over_ours"][0] == pytest.approx(majority - ours) != 0
 
 
 @pytest.mark.parametrize("name", ["ceiling", "orm", "prm", "prm over re-asked problems", "re-asked vote"])
@@ -108,6 +113,8 @@ def test_the_table_has_a_line_a_row():
         "| ask for a mis-taught fact (systematic errors)",
         "| ask for none (random errors)",
     ]
+    assert "vote of 4" in first and "ours over the problems as they stand" in words
+    assert "80 for its samples, 81 for as many re-asked" in notes
     assert "re-asking 12.0, Monte-Carlo with 8 rollouts 90.0: 0.13 of it" in notes
 
 

@@ -102,6 +102,16 @@ def test_two_independent_keys_weigh_more_than_one_and_silence_adds_nothing():
     assert made.odds({"judge": -4.0}, 4.0)[0] == pytest.approx(prior), "a key the fit never heard"
 
 
+def test_silence_says_nothing_even_where_it_goes_with_errors():
+    """The limit that an arm's `needs` is for: a key that falls silent on hidden errors leaves them to the vote."""
+    table, truth = world(vote=VOTE, policy=POLICY, reask=REASK)
+    hidden = (truth == 2) & (np.random.default_rng(1).random(len(truth)) < 0.5)
+    table.said[hidden, 2] = np.nan
+    right, silent = beliefs(fit(table), table), np.isnan(table.said[:, 2])
+    assert right[silent].mean() > (truth[silent] == 0).mean() + 0.1
+    assert abs(right[~silent].mean() - (truth[~silent] == 0).mean()) < 0.05
+
+
 def test_the_weight_is_nothing_where_the_interval_holds_even_odds():
     assert certainty(1.0, 0.6) == 0.0 == certainty(0.0, 0.0)
     assert certainty(-2.0, 0.0) == pytest.approx(2 / (1 + math.exp(-2)) - 1)

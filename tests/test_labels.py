@@ -87,6 +87,14 @@ def test_after_an_error_drop_weighs_a_step_by_the_chance_that_nothing_before_was
     assert row.weights == pytest.approx((1, 0.9, 0, 0.9 * 0.2))
 
 
+def test_a_step_needs_one_who_can_contradict_the_vote():
+    named = {"vote": says([0.9, 0.9], [1, 1]), "reask": says([0.2, None], [1, 0], key="reask")}
+    row = combine(named, dict.fromkeys(named, 1.0), Config(), "ours", needs=["reask"])
+    assert row.values[0] < 0.9 and row.values[1] is None and row.weights[1] == 0
+    assert counts([row])["unlabelled"] == 1
+    assert combine(named, dict.fromkeys(named, 1.0), Config(), "ours").values[1] == pytest.approx(0.9)
+
+
 def test_cap_and_provenance():
     row = one(says([0.9, None], [1, 0]), cap=0.3)
     assert row.weights == (0.3, 0.0) and row.provenance == ("s0=0.9@1", "")

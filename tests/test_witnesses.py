@@ -59,6 +59,7 @@ def test_from_signals_on_disk_to_the_report(tmp_path):
     assert reask["miss"][2] < vote["miss"][1] and reask["overruled"] < vote["overruled"]
     assert report["rests_on"].keys() == {"1", "2", "3"} and max(report["rests_on"], key=report["rests_on"].get) == "3"
     assert any("reask" in text and "word" in text for text in witnesses.warnings(report))
+    assert 0.05 < report["alone"] < 0.12 and any("reask is silent" in text for text in witnesses.warnings(report))
     lines = "\n".join(witnesses.lines(report))
     assert "policy+reask" in lines and "miss together" in lines
     page = who.section({"ours": report})

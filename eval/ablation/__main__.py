@@ -44,10 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if len(set(options.seeds)) < len(options.seeds):
         raise PrmError(f"--seeds: {options.seeds} names a world twice; each is one piece of evidence, give others")
-    _all(options)
-    found = table.summarise(
-        [json.loads((options.out / f"seed-{seed}" / "measured.json").read_text()) for seed in options.seeds]
-    )
+    failed = _all(options)
+    done = [seed for seed in options.seeds if seed not in failed]
+    if not done:
+        raise PrmError(
+            f"{options.out}: no world has anything to show yet; without --so-far the same command makes them"
+        )
+    found = table.summarise([json.loads((options.out / f"seed-{seed}" / "measured.json").read_text()) for seed in done])
     write_file(options.out / "summary.json", (json.dumps({"name": "ablation", **found}, indent=1) + "\n").encode())
     print(table.markdown(found))
 
@@ -60,8 +63,9 @@ def _one(options: argparse.Namespace, seed: int) -> None:
     write_file(options.out / f"seed-{seed}" / "measured.json", json.dumps(measure.measure(run)).encode())
 
 
-def _all(options: argparse.Namespace) -> None:
-    """Each world is a process with one thread: two that share cores would wait for each other at every matrix product."""
+def _all(options: argparse.Namespace) -> list[int]:
+    """The worlds that failed, which are left out --so-far and else end the command. Each world is a process with one thread: two that
+    share cores would wait for each other at every matrix product."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the worlds are stopped below
     waiting, running, failed = list(options.seeds), {}, []
     try:
@@ -77,10 +81,11 @@ def _all(options: argparse.Namespace) -> None:
     finally:
         for process in running.values():
             process.terminate()
-    if failed:
+    if failed and not options.so_far:
         raise PrmError(
             f"worlds {sorted(failed)} failed; mend what their logs say and give the same command again, what is done is kept"
         )
+    return failed
 
 
 def _log(options: argparse.Namespace, seed: int) -> Path:

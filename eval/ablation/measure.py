@@ -26,7 +26,8 @@ RIGHT = 0.5  # a label of this or more is of the class right, as training takes 
 
 
 def measure(path: Path) -> dict:
-    """The world's numbers, plain data: {"seed", "rows", "strata", "costs", "warnings"}; accuracies are lists, one a problem."""
+    """The world's numbers, plain data: {"seed", "problems", "samples", "rollouts", "rows", "strata", "held_out", "costs", "tokens",
+    "warnings"}; accuracies are lists, one a problem."""
     run, recipe = Run(path), recipes.of_run(path)
     groups, gold = list(run.groups("test")), references.load(recipe, "test")
     answers = {id: reference.answer for id, reference in gold.items()}
@@ -45,10 +46,13 @@ def measure(path: Path) -> dict:
         {
             "seed": recipe.seed,
             "problems": len(judged),
+            "samples": recipe.sampling.samples,
+            "rollouts": _rollouts_each(recipe),
             "rows": rows,
             "strata": _strata(recipe, groups, gold),
             "held_out": _held_out(run, recipe, groups, truth["test"]),
             "costs": _costs(run, recipe),
+            "tokens": _drawn(run, len(judged)),
             "warnings": _warnings(run),
         }
     )
@@ -158,6 +162,20 @@ def _costs(run: Run, recipe: recipes.Recipe) -> dict[str, float]:
         found[name] = told["tokens_apart"] / max(1, _judged(rows))
         found[f"{name}, shared by all problems"] = told["tokens"] / max(1, _judged(rows))
     return found
+
+
+def _rollouts_each(recipe: recipes.Recipe) -> int | None:
+    """K of the recipe's Monte-Carlo signals."""
+    found = [plugin.config.rollouts for plugin in recipe.signals.values() if plugin.name == "monte_carlo"]
+    return max(found, default=None)
+
+
+def _drawn(run: Run, problems: int) -> dict[str, float]:
+    """Generated tokens a held-out problem, as it stands and as it is asked again."""
+    named = {"samples": "samples.test", "re-asked samples": "samples.reposed"}
+    return {
+        name: run.folder(stage).manifest()["tokens"] / problems for name, stage in named.items() if stage in run.folders
+    }
 
 
 def _judged(rows: Sequence[StepScores]) -> int:

@@ -1,8 +1,8 @@
 """All worlds together: summary.json, and the table for a terminal or README.md.
 
 For every row: vote, the mean accuracy of the weighted vote; gain, its paired difference to majority as (mean, low, high); vote_ci, that
-interval laid at majority's mean; bon, best-of-N; recovered, the mean over worlds of (vote - majority) / (ceiling - majority). Quality of the
-labels and their cost are means over worlds. Numbers that do not exist are None.
+interval laid at majority's mean; over_ours, its paired difference to ours in the same worlds; bon, best-of-N; recovered, the mean over worlds
+of (vote - majority) / (ceiling - majority). Quality of the labels and their cost are means over worlds. Numbers that do not exist are None.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ TITLES = {
     "suspect": "control: all routes contain the computation in doubt",
     "seen": "ours, facts and phrases held out",
     "seen_gold": "trained on gold, facts and phrases held out",
-    "all": "re-asked, vote and log-probability together",
+    "all": "re-asked, vote, pairwise and log-probability together, where re-asking speaks",
+    "filled": "the same, and the others alone where re-asking is silent",
     "prm": "**ours: re-asked by other routes**",
     RIVAL: "the rival: vote over re-asked problems (no training)",
     BOTH: "**ours, over re-asked problems**",
@@ -65,12 +66,13 @@ def summarise(worlds: Sequence[Mapping]) -> dict:
     here = _worlds_with(votes, OURS)
     ours, majority, outcome, ceiling = (_of(votes, name, here) for name in (OURS, "majority", "orm", CEILING))
     verdict = gate.judge(ours, majority, outcome, ceiling)
-    both = _worlds_with(votes, BOTH, RIVAL)
     rows = {name: _row(name, worlds, votes) for name in TITLES if name in votes}
     return clean(
         {
             "seeds": [world["seed"] for world in worlds],
             "problems": worlds[0]["problems"],
+            "samples": worlds[0]["samples"],
+            "rollouts": worlds[0]["rollouts"],
             "majority": _mean(votes["majority"]),
             "one_sample": _mean(votes["one sample"]),
             "oracle": _mean(votes["oracle"]),
@@ -78,11 +80,12 @@ def summarise(worlds: Sequence[Mapping]) -> dict:
             "reasked_vote": _mean(votes.get(RIVAL, ())),
             "gate": verdict.text,
             "because": verdict.because,
-            "over_rival": gate.difference(_of(votes, BOTH, both) or (), _of(votes, RIVAL, both) or ()),
+            "over_rival": {name: _between(votes, name, RIVAL) for name in (OURS, BOTH)},
             "rows": rows,
             "strata": {name: _stratum(name, worlds, votes) for name in worlds[0]["strata"]},
             "held_out": _held_out(worlds),
             "costs": _means([world["costs"] for world in worlds]),
+            "tokens": _means([world["tokens"] for world in worlds]),
             "warnings": _warnings(worlds),
             "worlds": [_world(world) for world in worlds],
         }
@@ -106,6 +109,12 @@ def _of(votes: Mapping[str, list], name: str, here: Sequence[int]) -> list | Non
     return None if any(vote is None for vote in found) else found
 
 
+def _between(votes: Mapping[str, list], name: str, other: str) -> tuple[float, float, float]:
+    """The paired difference of two rows, in the worlds that have both."""
+    here = _worlds_with(votes, name, other)
+    return gate.difference(_of(votes, name, here) or (), _of(votes, other, here) or ())
+
+
 def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dict:
     """Worlds that lack the row (some controls are run on the first ones alone) are left out on both sides."""
     here = _worlds_with(votes, name)
@@ -119,6 +128,7 @@ def _row(name: str, worlds: Sequence[Mapping], votes: Mapping[str, list]) -> dic
         "vote": _mean(mine),
         "vote_ci": [base + gain[1], base + gain[2]],
         "gain": list(gain),
+        "over_ours": list(_between(votes, name, OURS)),
         "bon": _mean(bon) if bon else None,
         "recovered": _means([{"recovered": _recovered(*three)} for three in zip(mine, majority, gold)]).get(
             "recovered"
@@ -195,13 +205,8 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
 
 def markdown(found: Mapping) -> str:
     """The table, with what it was measured on and the gate's verdict."""
-    heads = [
-        "labels, or way of choosing",
-        "vote of 16",
-        "minus majority, points [95 %]",
-        "best of 16",
-        "of the ceiling's gain",
-    ]
+    heads = ["labels, or way of choosing", f"vote of {found['samples']}", "minus majority, points [95 %]"]
+    heads += ["minus ours, same worlds", f"best of {found['samples']}", "of the ceiling's gain"]
     heads += [
         "AUROC random",
         "systematic",
@@ -227,12 +232,13 @@ def _title(name: str, row: Mapping, found: Mapping) -> str:
 
 def _words(found: Mapping) -> str:
     """What the table was measured on, the rival, and the gate's verdict."""
-    base = f"One sample {_three(found['one_sample'])}, majority {_three(found['majority'])}, any of 16 {_three(found['oracle'])}. "
-    rival = ""
-    if None not in found["over_rival"]:
-        mean, low, high = (100 * x for x in found["over_rival"])
-        rival = f"Ours over re-asked problems minus the vote over them: {mean:+.1f} points [{low:+.1f}, {high:+.1f}]. "
-    worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, 16 samples each. "
+    samples = found["samples"]
+    base = f"One sample {_three(found['one_sample'])}, majority {_three(found['majority'])}, any of {samples} {_three(found['oracle'])}. "
+    rival, over = "", found["over_rival"]
+    if None not in over[BOTH]:
+        rival = f"Against the vote over re-asked problems: ours over re-asked problems {_points(over[BOTH])} points"
+        rival += f", ours over the problems as they stand {_points(over[OURS])}. "
+    worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, {samples} samples each. "
     return f"{worlds}{base}{rival}The gate says: **{found['gate']}**. {found['because']}"
 
 
@@ -246,9 +252,15 @@ def _strata(found: Mapping) -> str:
             kind = found["strata"][name]
             share = kind["share"] if side == "in" else 1 - kind["share"]
             majority = _three(kind["majority"][side]["vote"])
-            votes = [_three(kind[column][side]["vote"] if column in kind else None) for column in columns]
+            votes = [_of_kind(kind[column][side], column) if column in kind else "" for column in columns]
             lines.append(f"| {words} | {share:.2f} | {majority} | {' | '.join(votes)} |")
     return "\n".join(lines)
+
+
+def _of_kind(part: Mapping, column: str) -> str:
+    """A vote, ours with its paired difference to majority."""
+    told = f" ({_points(part['gain'])})" if column in (OURS, BOTH) and None not in part["gain"] else ""
+    return _three(part["vote"]) + told
 
 
 def _notes(found: Mapping) -> str:
@@ -264,8 +276,13 @@ def _notes(found: Mapping) -> str:
     if "reask" in costs and "mc_soft" in costs:
         told.append(
             f"Generated tokens a judged step, the same solutions, nothing shared between problems: re-asking {costs['reask']:.1f}, Monte-Carlo with "
-            f"8 rollouts {costs['mc_soft']:.1f}: {costs['reask'] / costs['mc_soft']:.2f} of it "
+            f"{found['rollouts']} rollouts {costs['mc_soft']:.1f}: {costs['reask'] / costs['mc_soft']:.2f} of it "
             f"({costs['reask, shared by all problems']:.1f} where the run shares a fact's answers, as it does)."
+        )
+    if "re-asked samples" in found["tokens"]:
+        drawn = found["tokens"]
+        told.append(
+            f"Generated tokens a held-out problem: {drawn['samples']:.0f} for its samples, {drawn['re-asked samples']:.0f} for as many re-asked."
         )
     for warning in sorted({warning for warnings in found["warnings"].values() for warning in warnings}):
         of = sorted({stage.split(".")[1] for stage, warnings in found["warnings"].items() if warning in warnings})
@@ -274,18 +291,25 @@ def _notes(found: Mapping) -> str:
 
 
 def _cells(row: Mapping) -> list[str]:
-    mean, low, high = (100 * x for x in row["gain"])
     two: Callable = lambda value: "" if value is None else f"{value:.2f}"
     cost = row["tokens_per_label"]
     return [
         _three(row["vote"]),
-        f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]",
+        _points(row["gain"]),
+        _points(row["over_ours"]) if row["over_ours"] != [0, 0, 0] else "",
         _three(row["bon"]),
         two(row["recovered"]),
         *(_three(row[key]) for key in QUALITY),
         two(row["coverage"]),
         "" if cost is None else f"{cost:.1f}",
     ]
+
+
+def _points(interval: Sequence[float | None]) -> str:
+    if None in interval:
+        return ""
+    mean, low, high = (100 * x for x in interval)
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _three(value: float | None) -> str:

@@ -23,7 +23,7 @@ from prm.world import pretrain
 POLICY = Path("recipes/world-policy.yaml")  # the shipped policy's training, for other seeds
 
 # Arms beside the claim, which say what one choice does: worse routes, our dynamic weights, steps after an error dropped.
-CONTROLS = ("two_routes", "shared", "suspect", "soft", "ttrl_soft", "mc_drop", "pairwise")
+CONTROLS = ("two_routes", "shared", "suspect", "soft", "ttrl_soft", "mc_drop", "pairwise", "filled")
 
 
 def make(path: Path, out: Path, seed: int, controls: bool) -> Path:

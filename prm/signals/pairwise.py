@@ -50,7 +50,7 @@ from prm.signals import _assertions, _expressions, _stories
 from prm.signals._assertions import Assertions
 
 KEY = "vote"
-VERSION = 5
+VERSION = 6
 TEXT_ONLY = True
 Token = tuple[str, str]  # what kind of assertion, and its key
 
@@ -175,7 +175,8 @@ def _sample(
         chances = _stories.Chances(config.novel, config.bred, config.missed, config.novel_route, config.missed_route)
         none, first = _stories.weigh(confirmed, routes, uses, lengths, jury.right, chances)
         suspect = max(range(len(steps)), key=first.__getitem__)
-        judged = [h is not None or t == suspect for t, h in enumerate(confirmed)]
+        told = any(h is not None for h in (*confirmed, *routes))  # else the suspect is only the longest step
+        judged = [h is not None or (told and t == suspect) for t, h in enumerate(confirmed)]
         values = tuple((none if t == suspect else 1 - first[t]) if judged[t] else None for t in range(len(steps)))
         before = [max(0.0, 1 - sum(first[:t])) for t in range(len(steps))]
         weights = tuple(jury.confidence * before[t] if judged[t] else 0.0 for t in range(len(steps)))
