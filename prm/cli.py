@@ -26,10 +26,12 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr for what the user can mend."""
     given, rest = parser().parse_known_args(arguments)
-    if rest and not (given.verb is _run and all("=" in text and not text.startswith("-") for text in rest)):
+    if rest and not ("overrides" in given and all("=" in text and not text.startswith("-") for text in rest)):
         parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        given.overrides += rest  # argparse stops collecting at an option
     try:
-        given.verb(given, *([rest] if rest else []))
+        given.verb(given)
     except PrmError as error:
         print(f"prm: error: {error}", file=sys.stderr)
         return 2
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         "prm run recipes/demo.yaml --check",
     )
     run.add_argument("recipe", help="a YAML file, see recipes/")
-    run.add_argument("overrides", nargs="*", metavar="key=value", help="dotted keys, YAML values: train.lr=1e-4")
+    _overrides(run, "dotted keys, YAML values: train.lr=1e-4")
     run.add_argument(
         "--check", action="store_true", help="check all that can be checked without loading a model, then stop"
     )
@@ -141,9 +143,10 @@ def parser() -> argparse.ArgumentParser:
         "prm rerank pool.jsonl --method checked-vote -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl\n"
-        "prm rerank pool.jsonl --method reasked-vote --recipe recipes/demo.yaml -o answers.jsonl",
+        "prm rerank pool.jsonl --method reasked-vote --recipe recipes/reasked.yaml model=FOLDER_OR_HUB_ID -o answers.jsonl",
     )
     rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
+    _overrides(rerank, "with --recipe: values of it, such as model=... or sampling.temperature=0.7")
     _prm(rerank, required=False)
     rerank.add_argument(
         "--method",
@@ -154,7 +157,9 @@ def parser() -> argparse.ArgumentParser:
         "reasked-vote asks each problem again in other words, as often as it has samples, and votes over those, weighted by "
         "the PRM if one is given: needs --recipe",
     )
-    rerank.add_argument("--recipe", help="reasked-vote: whose engine is asked, and how problems are put (its `repose`)")
+    rerank.add_argument(
+        "--recipe", help="reasked-vote: whose engine is asked, and how problems are put; recipes/reasked.yaml"
+    )
     rerank.add_argument(
         "--reduce",
         help="step scores -> one score: min, product, mean, geometric_mean, last (default: the one its recipe names)",
@@ -181,6 +186,10 @@ def _verb(verbs, name: str, function, what: str, example: str) -> argparse.Argum
     return made
 
 
+def _overrides(verb: argparse.ArgumentParser, what: str) -> None:
+    verb.add_argument("overrides", nargs="*", metavar="key=value", help=what)
+
+
 def _prm(verb: argparse.ArgumentParser, required: bool = True) -> None:
     verb.add_argument("--prm", required=required, metavar="FOLDER", help="a PRM's folder, or a run's")
     verb.add_argument("--arm", help="which PRM of a run's folder, an arm of its recipe; needed where it has several")
@@ -190,10 +199,10 @@ def _out(verb: argparse.ArgumentParser, row: str) -> None:
     verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
 
 
-def _run(given: argparse.Namespace, behind_options: Sequence[str] = ()) -> None:
+def _run(given: argparse.Namespace) -> None:
     from prm import pipeline, recipe
 
-    loaded = recipe.load(given.recipe, [*given.overrides, *behind_options])  # argparse stops collecting at an option
+    loaded = recipe.load(given.recipe, given.overrides)
     if given.check:
         print(pipeline.checked(loaded))
     else:
@@ -234,6 +243,8 @@ def _rerank(given: argparse.Namespace) -> None:
     from prm import apply
 
     _apart(given.pool, given.out)
+    if given.overrides and given.method != "reasked-vote":
+        raise PrmError(f"'{given.overrides[0]}': values of a recipe go with --method reasked-vote alone; leave it out")
     if given.method == "checked-vote":
         if given.prm or given.arm or given.reduce or given.recipe:
             raise PrmError(
@@ -258,8 +269,8 @@ def _reasked(given: argparse.Namespace, folder) -> None:
     from prm import reasking
 
     if given.recipe is None:
-        raise PrmError("--recipe: reasked-vote needs one with an engine and `repose`, such as recipes/demo.yaml")
-    reasking.reasked_vote(given.pool, given.out, given.recipe, folder, given.reduce)
+        raise PrmError("--recipe: reasked-vote needs one with an engine and `repose`, such as recipes/reasked.yaml")
+    reasking.reasked_vote(given.pool, given.out, given.recipe, given.overrides, folder, given.reduce)
 
 
 def _apart(path: str, out: str) -> None:

@@ -3,15 +3,17 @@
 Each problem is re-posed by the recipe's `repose` and put to its engine as often as its row has samples, one answer each; the answers are carried
 back and vote, weighted by a PRM's scores where one is given. At the same number of samples this rests on other routes than the vote over the
 samples that the row brings, so it does not share the errors which those make together.
+
+The recipe is recipes/reasked.yaml or one like it; of a whole recipe no more is read (`READ`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
-from prm import answers, plugins, recipe, transforms
+from prm import answers, plugins, recipe, recipefile, transforms
 from prm.apply import check_reduction, read_usage, reduction, segmenter_of
 from prm.errors import PrmError
 from prm.jsonl import write_rows
@@ -22,18 +24,41 @@ from prm.rerank import majority, solution_score, weighted_vote
 from prm.signals import Context
 
 CHUNK = 64  # problems asked at once
+READ = ("engine", "sampling", "answers", "segmenter", "repose")  # sections; the segmenter is for a PRM that names none
+_ELSE = {
+    "name": "reasked",
+    "problems": {"test": {"source": "world"}},
+    "segmenter": "delimiter",
+}  # a Recipe must have them
 
 
-def reasked_vote(path: str, out: str, recipe_path: str, folder: Path | None, reduce: str | None) -> int:
+def load(path: str, overrides: Sequence[str] = ()) -> recipe.Recipe:
+    """The recipe in a file, with `key=value` overrides of what is read. Raises PrmError, also for one that says not how to
+    re-pose."""
+    unread = {field.name for field in fields(recipe.Recipe)} - {*READ}
+    for override in overrides:
+        if (section := override.partition("=")[0].partition(".")[0]) in unread:
+            raise PrmError(
+                f"'{override}': reasked-vote does not read `{section}`, only {', '.join(READ)}; leave it out"
+            )
+    loaded = recipe.build({**_ELSE, **recipefile.read(Path(path), overrides, unfilled=unread)}, path)
+    if loaded.repose is None:
+        raise PrmError(
+            f"{path}: has no `repose`; add repose.transform=text to the command (or world, for the small world)"
+        )
+    return loaded
+
+
+def reasked_vote(
+    path: str, out: str, recipe_path: str, overrides: Sequence[str], folder: Path | None, reduce: str | None
+) -> int:
     """Writes {"problem_id", "answer", "score", "reason", "answers", "scores"} rows and returns their number.
 
     answer: the original problem's, or null with a reason; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
-    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that says not how to re-pose, and for a
-    `reduce` that is unknown or has no PRM.
+    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that cannot be read and for a `reduce` that is
+    unknown or has no PRM.
     """
-    loaded = recipe.load(recipe_path)
-    if loaded.repose is None:
-        raise PrmError(f"{recipe_path}: has no `repose`; add one, such as repose: {{transform: text}}")
+    loaded = load(recipe_path, overrides)
     for plugin in (loaded.engine, loaded.segmenter, loaded.repose.transform):
         plugins.check(plugin.module, plugin.config)
     reduce = _reduce(folder, reduce)

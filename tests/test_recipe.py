@@ -107,12 +107,15 @@ def test_a_missing_recipe_lists_its_neighbours(tmp_path):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.name)
 def test_every_committed_recipe_loads(path):
     """Each with the reader it is for; what a recipe leaves to the user is a pool's path here."""
-    from prm import config, labelling
+    from prm import config, labelling, reasking
     from prm.world import pretrain
 
     mapping = yaml.safe_load(path.read_text())
+    given = [f"{name}=x.jsonl" for name, value in mapping.get("given", {}).items() if value is None]
     if "problems" in mapping:
-        recipe.load(path, [f"{name}=x.jsonl" for name, value in mapping.get("given", {}).items() if value is None])
+        recipe.load(path, given)
+    elif "repose" in mapping:
+        reasking.load(str(path), given)
     elif "trust" in mapping:
         labelling.load(path)
     else:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tiny_model
 
 from prm import answers, cli, pipeline, plugins, reasking, recipe, store
 from prm.records import Answer, Sample, StepScores
@@ -70,6 +71,40 @@ def test_voting_over_re_asked_problems_from_the_command_line(tmp_path, capsys):
     assert found[0]["scores"] is None and 0 < found[0]["score"] <= 1
     assert cli.main([*command[:4], "-o", str(out)]) == 2
     assert "needs one with an engine and `repose`" in capsys.readouterr().err
+
+
+def test_a_recipe_of_how_to_ask_alone_asks_as_the_whole_one_does(tmp_path):
+    whole = reasking.load("recipes/demo.yaml")
+    parts = {"engine": {"template": "{problem}\n", "name": "transformers"}, "answers": {"style": "last_number"}}
+    (tmp_path / "asking.yaml").write_text(json.dumps({**parts, "repose": {"transform": "world"}}))  # JSON is YAML
+    alone = reasking.load(str(tmp_path / "asking.yaml"), ["engine.model=world"])
+    assert (alone.engine, alone.answers, alone.repose.transform) == (
+        whole.engine,
+        whole.answers,
+        whole.repose.transform,
+    )
+
+
+def test_any_model_is_asked_by_the_recipe_that_ships(tmp_path, capsys):
+    model = tiny_model.make(tmp_path / "model", max_position_embeddings=512)
+    pool, out = tmp_path / "pool.jsonl", tmp_path / "answers.jsonl"
+    text = "Tom had $12. Then he paid $5 for a book. How many dollars does he have left?"
+    pool.write_text(json.dumps({"problem": text, "samples": ["?"] * 3}))
+    command = ["rerank", str(pool), "--method", "reasked-vote", "--recipe", "recipes/reasked.yaml", "-o", str(out)]
+    assert cli.main(command) == 2 and "add model=... to the command" in capsys.readouterr().err
+    assert cli.main([*command, f"model={model}", "sampling.max_tokens=16"]) == 0
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert len(row["answers"]) == 3 and row["score"] is None or row["answer"]
+
+
+def test_values_of_a_recipe_that_nobody_would_read_are_refused(tmp_path, capsys):
+    command = ["rerank", "pool.jsonl", "-o", str(tmp_path / "o"), "--method"]
+    assert cli.main([*command, "checked-vote", "model=x"]) == 2
+    assert "'model=x': values of a recipe go with --method reasked-vote" in capsys.readouterr().err
+    assert cli.main([*command, "reasked-vote", "--recipe", "recipes/demo.yaml", "train.epochs=2"]) == 2
+    assert "does not read `train`" in capsys.readouterr().err
+    assert cli.main([*command, "reasked-vote", "--recipe", "recipes/pool.yaml", "pool=x.jsonl"]) == 2
+    assert "add repose.transform=text to the command" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("reduce, told", [("average", "'average' is not known"), ("min", "goes with --prm")])
