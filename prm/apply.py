@@ -92,12 +92,12 @@ def rerank_checked(path: str, out: str) -> int:
     told = []
 
     def made():
-        for problem, samples in progress(labelling.problems(path), what="checking"):
-            group = labelling.CHECKS.group(problem, samples, comparer)
+        for group in progress(labelling.CHECKS.groups(path, comparer), what="checking"):
             rows = labelling.CHECKS.label([group])
             choice = rerank("checked_vote", rows, [a.cluster for a in group.answers], "min")
-            told.extend(sample.reason for sample in samples)
-            yield _chosen(choice, samples, rows, [sample.reason for sample in samples])
+            reasons = [sample.reason for sample in group.samples]
+            told.extend(reasons)
+            yield _chosen(choice, group.samples, rows, reasons)
 
     with answers.open_pool(labelling.CHECKS.answers) as comparer:
         count = write_rows(out, made())

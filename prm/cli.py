@@ -105,7 +105,9 @@ def parser() -> argparse.ArgumentParser:
         'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
         "prm label pool.jsonl -o labels.jsonl",
     )
-    label.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
+    label.add_argument(
+        "pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"} or {"steps"}]}'
+    )
     label.add_argument(
         "--recipe", help="take segmenter, answers, signals and labels from this recipe (default recipes/label.yaml)"
     )
@@ -145,7 +147,9 @@ def parser() -> argparse.ArgumentParser:
         "prm rerank pool.jsonl --prm my-prm --method weighted-vote --reduce min -o chosen.jsonl\n"
         "prm rerank pool.jsonl --method reasked-vote --recipe recipes/reasked.yaml model=FOLDER_OR_HUB_ID -o answers.jsonl",
     )
-    rerank.add_argument("pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"}]}')
+    rerank.add_argument(
+        "pool", metavar="POOL", help='JSONL(.gz): {"problem" or "question", "samples": [{"text"} or {"steps"}]}'
+    )
     _overrides(rerank, "with --recipe: values of it, such as model=... or sampling.temperature=0.7")
     _prm(rerank, required=False)
     rerank.add_argument(

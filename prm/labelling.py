@@ -1,11 +1,12 @@
 """Step labels for samples that a user already has: `prm label`. No model, no gold, one problem in memory at a time.
 
-    {"problem" or "question": text, "samples": [{"text"} or {"blocks": [{"role", "content"}]}]}
+    {"problem" or "question": text, "samples": [{"text"} or {"steps": [text, ...]} or {"blocks": [{"role", "content"}]}]}
     -> {"problem_id", "sample", "steps", "values", "weights"}      one row a sample
 
-Blocks are the turns of a sample that used a tool: its role "code" is Python, "execution" what it printed, any other
-prose. A sample that cannot be used (no text) is a row with a `reason` and without steps. What it does is
-`recipes/label.yaml`, or a recipe given.
+A text goes first. Steps are labelled as they are given and keep their line breaks: joined they are the text. Blocks are
+the turns of a sample that used a tool: its role "code" is Python, "execution" what it printed, any other prose. A sample
+that cannot be used (no text) is a row with a `reason` and without steps. What it does is `recipes/label.yaml`, or a
+recipe given.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ from prm.plugins import Plugin
 from prm.problems import id_of
 from prm.progress import progress, say
 from prm.recipe import Arm
-from prm.records import Group, Problem, Sample, StepScores
+from prm.records import Group, Problem, Sample, Steps, StepScores
 
 TEXT = ("problem", "question")
+Cuts = Mapping[int, Steps]  # by the sample's index
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,17 @@ class Labeller:
         """The signal that the recipe calls `name`."""
         return plugins.build("signals", self.signals[name], "signal", name, f"{file}signals.{name}")
 
-    def group(self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer) -> Group:
-        """One problem's samples with their steps and answers."""
+    def group(
+        self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer, given: Cuts | None = None
+    ) -> Group:
+        """One problem's samples with their steps and answers. given: the steps of samples that brought theirs."""
         cutter = self.cutter()
-        steps = tuple(cutter.module.cut(sample, cutter.config) for sample in samples)
+        steps = tuple((given or {}).get(s.index) or cutter.module.cut(s, cutter.config) for s in samples)
         return Group(problem, samples, steps, tuple(answers.read_answers(samples, self.answers, pool)))
+
+    def groups(self, pool: str | os.PathLike, comparer: answers.Comparer) -> Iterator[Group]:
+        """The problems of the file `pool`, one at a time."""
+        return (self.group(problem, samples, comparer, given) for problem, samples, given in _rows(pool))
 
     def label(self, groups: list[Group]) -> list[StepScores]:
         """The labels of every sample, in the groups' order. Raises PrmError for a signal that needs more than texts."""
@@ -145,11 +154,16 @@ def read_pool(pool: str | os.PathLike, config: answers.Config | None = None) -> 
     labeller = load()
     labeller = labeller if config is None else replace(labeller, answers=config)
     with answers.open_pool(labeller.answers) as comparer:
-        return [labeller.group(problem, samples, comparer) for problem, samples in problems(pool)]
+        return list(labeller.groups(pool, comparer))
 
 
 def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...]]]:
     """Each row's problem and samples. The id is `problem_id` where a row has one, else a hash of the text."""
+    return ((problem, samples) for problem, samples, _ in _rows(pool))
+
+
+def _rows(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...], Cuts]]:
+    """As `problems`, with the steps of the samples that bring theirs."""
     seen: dict[str, str] = {}
     for number, row in read_rows(pool):
         where = f"{pool} row {number}"
@@ -161,16 +175,26 @@ def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, .
         seen[id] = where
         if not isinstance(row.get("samples"), list) or not row["samples"]:
             raise PrmError(f"{where}: 'samples' must be a list of objects with 'text', at least one")
-        yield Problem(id, text), tuple(_sample(id, i, given) for i, given in enumerate(row["samples"]))
+        samples = tuple(_sample(id, i, given) for i, given in enumerate(row["samples"]))
+        told = {s.index: _given_steps(given) for s, given in zip(samples, row["samples"]) if not s.reason}
+        cuts = {i: Steps(id, i, tuple(accumulate(map(len, steps)))) for i, steps in told.items() if steps}
+        yield Problem(id, text), samples, cuts
 
 
 def _sample(id: str, index: int, given: Any) -> Sample:
     text = given if isinstance(given, str) else given.get("text") if isinstance(given, Mapping) else None
     if text is None and isinstance(given, Mapping):
-        text = _joined(given.get("blocks"))
+        text = "".join(_given_steps(given)) or _joined(given.get("blocks"))
     if not isinstance(text, str):
         return Sample(id, index, "", finish="", reason="no_text")
     return Sample(id, index, text, reason="" if text.strip() else "empty")
+
+
+def _given_steps(sample: Any) -> list[str]:
+    """The steps of a sample that comes in steps and without a text, which would go first; [] where it is something else."""
+    steps = sample.get("steps") if isinstance(sample, Mapping) and sample.get("text") is None else None
+    fits = isinstance(steps, list) and all(isinstance(step, str) and step for step in steps)
+    return steps if fits else []
 
 
 def _joined(blocks: Any) -> str | None:
@@ -186,15 +210,14 @@ def _joined(blocks: Any) -> str | None:
 def _labelled(
     pool: str | os.PathLike, labeller: Labeller, comparer: answers.Comparer, tally: Counter
 ) -> Iterator[dict[str, Any]]:
-    for problem, samples in progress(problems(pool), what="label"):
-        group = labeller.group(problem, samples, comparer)
+    for group in progress(labeller.groups(pool, comparer), what="label"):
         rows = labeller.label([group])
         tally["problems"] += 1
-        tally["problems_of_one_sample"] += sum(not s.reason for s in samples) == 1
+        tally["problems_of_one_sample"] += sum(not s.reason for s in group.samples) == 1
         tally.update({f"steps {what}": n for what, n in labels.counts(rows).items()})
-        for sample, steps, row in zip(samples, group.steps, rows):
+        for sample, steps, row in zip(group.samples, group.steps, rows):
             made = {
-                "problem_id": problem.id,
+                "problem_id": group.problem.id,
                 "sample": sample.index,
                 "steps": steps.cut(sample.text),
                 "values": list(row.values),

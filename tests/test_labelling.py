@@ -63,6 +63,14 @@ def test_a_sample_in_blocks_is_text_with_fences(tmp_path):
     assert bad.reason == "no_text"
 
 
+def test_a_sample_in_steps_is_labelled_in_its_own(tmp_path):
+    steps = ["3 * 4 = 12.\n", "So 12 - 2 = 10.", " The answer is 10"]
+    given = [{"steps": steps}, {"steps": ["12 - 2 = 10."], "text": "a\n\nb"}, {"steps": [3]}, {"steps": [" "]}]
+    rows, _ = run(tmp_path, {**ROW, "samples": [*ROW["samples"], *given]})
+    assert rows[3]["steps"] == steps and len(rows[3]["values"]) == 3 and rows[3]["values"][1] > 0.5
+    assert rows[4]["steps"] == ["a\n\n", "b"] and [r.get("reason") for r in rows[5:]] == ["no_text", "empty"]
+
+
 def test_samples_without_text_are_rows_with_a_reason(tmp_path):
     rows, counts = run(tmp_path, {**ROW, "samples": [*ROW["samples"], {"text": " "}, {"tokens": 3}, {"text": None}]})
     assert [r.get("reason") for r in rows] == [None] * 3 + ["empty", "no_text", "no_text"]

@@ -14,6 +14,14 @@ def test_a_slip_that_most_share_loses(tmp_path):
     assert row["reasons"] == ["", "", "", "no_text"]
 
 
+def test_samples_in_steps_are_checked_as_they_are(tmp_path):
+    samples = [{"steps": ["Ages: 19 + 8 = 27.", " And 27 + 8 = 36.\n", "The answer is 36."]}, RIGHT]
+    jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "How old?", "samples": samples}])
+    assert cli.main(["rerank", str(tmp_path / "in.jsonl"), "--method", "checked-vote", "-o", str(tmp_path / "o")]) == 0
+    ((_, row),) = jsonl.read_rows(tmp_path / "o")
+    assert row["choice"] == 1 and row["values"][0][1] < 0.5 and len(row["values"][0]) == 3
+
+
 def test_a_prm_is_asked_for_only_where_one_is_used(tmp_path, capsys):
     jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "How old?", "samples": [RIGHT]}])
     arguments = ["rerank", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "o")]
