@@ -45,7 +45,8 @@ def test_the_result_is_kept_without_paths(tmp_path, capsys):
     lines = run(tmp_path, capsys, more=["--out", str(tmp_path / "siblings-x.json")])
     kept = json.loads((tmp_path / "siblings-x.json").read_text())
     assert (kept["pool"], kept["labelled"], kept["threshold"]) == ("pool.jsonl", "labelled.jsonl", 0.5)
-    assert list(kept["rows"]) == ["all right", "numbers", *siblings.FIELD, "labels"] and kept["rows"]["labels"]["interval"] == [1.0, 1.0]
+    assert list(kept["rows"]) == ["all right", "numbers", *siblings.FIELD, "labels"]
+    assert kept["rows"]["labels"]["interval"] == [1.0, 1.0]
     assert json.loads(lines[-1]).items() <= kept["rows"]["labels"].items()
     with pytest.raises(PrmError, match="its folder does not exist"):
         run(tmp_path, capsys, more=["--out", str(tmp_path / "none" / "x.json")])
@@ -73,20 +74,15 @@ def test_a_solution_that_is_also_a_sample_is_no_witness_for_itself(tmp_path, cap
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="ProcessBench and the pools are not on this machine")
 @pytest.mark.parametrize(
-    "pool, labelled, floor",
+    "pool, labelled",
     [
-        ("strictprm_gsm8k_math500_n32/gsm8k_n32", "gsm8k", 0.66),
-        ("mathcoder_gsm8k_tool_n8/gsm8k_tool_n8", "gsm8k", 0.6),
-        ("strictprm_gsm8k_math500_n32/math500_n32", "math", 0.35),
+        ("strictprm_gsm8k_math500_n32/gsm8k_n32", "gsm8k"),
+        ("mathcoder_gsm8k_tool_n8/gsm8k_tool_n8", "gsm8k"),
+        ("strictprm_gsm8k_math500_n32/math500_n32", "math"),
     ],
 )
-def test_beats_number_matching_on_real_solutions(pool, labelled, floor, capsys):
-    siblings.main(
-        [
-            "--pool",
-            str(SHARED / f"{pool}.jsonl.gz"),
-            "--labelled",
-            str(SHARED / f"processbench/{labelled}.jsonl.gz"),
-        ]
-    )
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["f1"] > floor
+def test_beats_number_matching_on_real_solutions(pool, labelled, tmp_path):
+    pool, labelled = SHARED / f"{pool}.jsonl.gz", SHARED / f"processbench/{labelled}.jsonl.gz"
+    siblings.main(["--pool", str(pool), "--labelled", str(labelled), "--out", str(tmp_path / "found.json")])
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert rows["labels"]["f1"] > rows["numbers"]["f1"] + 0.1  # the table of README.md has 0.15 to 0.2
