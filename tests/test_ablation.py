@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from eval.ablation import __main__ as ablation
-from eval.ablation import table, world
+from eval.ablation import summary, table, world
 from prm import recipe
 from prm.errors import PrmError
 
@@ -45,7 +45,7 @@ def made(seed: int, gain: float = 0.10) -> dict:
 
 
 def test_the_summary_keeps_its_contract():
-    found = table.summarise([made(seed) for seed in range(1, 6)])
+    found = summary.summarise([made(seed) for seed in range(1, 6)])
     assert {"seeds", "problems", "majority", "oracle", "gold_vote", "reasked_vote", "gate", "rows"} <= found.keys()
     keys = {
         "vote",
@@ -68,7 +68,7 @@ def test_the_summary_keeps_its_contract():
 
 
 def test_four_worlds_are_no_evidence():
-    assert table.summarise([made(seed) for seed in range(1, 5)])["gate"] == "no evidence of gain over voting"
+    assert summary.summarise([made(seed) for seed in range(1, 5)])["gate"] == "no evidence of gain over voting"
 
 
 def test_a_world_counts_once():
@@ -79,13 +79,13 @@ def test_a_world_counts_once():
 def test_what_the_tool_warned_of_is_told_with_whom_it_concerns():
     worlds = [made(seed) for seed in range(1, 6)]
     worlds[3]["warnings"] = {"signal.suspect.train": ["no other witness"], "signal.shared.train": ["no other witness"]}
-    assert "The tool warned of shared, suspect: no other witness." in table.markdown(table.summarise(worlds))
+    assert "The tool warned of shared, suspect: no other witness." in table.markdown(summary.summarise(worlds))
 
 
 def test_a_row_of_some_worlds_is_compared_on_those():
     worlds = [made(seed) for seed in range(1, 6)]
     worlds[0]["rows"]["suspect"] = worlds[0]["rows"]["orm"]
-    row = table.summarise(worlds)["rows"]["suspect"]
+    row = summary.summarise(worlds)["rows"]["suspect"]
     assert row["seeds"] == [1] and row["gain"] == [0, 0, 0]
     ours, majority = (np.mean(worlds[0]["rows"][name]["vote"]) for name in ("prm", "majority"))
     assert row["over_ours"][0] == pytest.approx(majority - ours) != 0
@@ -95,17 +95,17 @@ def test_a_row_of_some_worlds_is_compared_on_those():
 def test_a_table_of_what_is_finished(name):
     worlds = [made(seed) for seed in range(1, 6)]
     del worlds[0]["rows"][name]
-    found = table.summarise(worlds)
+    found = summary.summarise(worlds)
     assert found["rows"][name]["seeds"] == [2, 3, 4, 5] and "nan" not in table.markdown(found)
     assert (found["gate"] == "improves") == (name not in ("orm", "prm")), "the gate wants both in five worlds"
     for one in worlds:
         one["rows"].pop(name, None)
-    found = table.summarise(worlds)
+    found = summary.summarise(worlds)
     assert name not in found["rows"] and "nan" not in table.markdown(found)
 
 
 def test_the_table_has_a_line_a_row():
-    found = table.summarise([made(seed) for seed in range(1, 6)])
+    found = summary.summarise([made(seed) for seed in range(1, 6)])
     first, words, strata, notes = table.markdown(found).split("\n\n")
     assert len(first.splitlines()) == 2 + len(found["rows"])
     assert "The gate says: **improves**" in words

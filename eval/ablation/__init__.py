@@ -4,5 +4,6 @@
 
 world.py     one world: its policy, then a run of the recipe
 measure.py   what one world's run shows, a number a problem
-table.py     all worlds together: summary.json and the table
+summary.py   all worlds together: summary.json
+table.py     the table from it
 """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval import command
-from eval.ablation import measure, table, world
+from eval.ablation import measure, summary, table, world
 from prm import recipe
 from prm.errors import PrmError
 from prm.progress import say
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise PrmError(
             f"{options.out}: no world has anything to show yet; without --so-far the same command makes them"
         )
-    found = table.summarise([json.loads((options.out / f"seed-{seed}" / "measured.json").read_text()) for seed in done])
+    found = summary.summarise(
+        [json.loads((options.out / f"seed-{seed}" / "measured.json").read_text()) for seed in done]
+    )
     write_file(options.out / "summary.json", (json.dumps({"name": "ablation", **found}, indent=1) + "\n").encode())
     print(table.markdown(found))
 
