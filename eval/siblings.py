@@ -31,7 +31,7 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -141,37 +141,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{options.labelled}: none of its {len(rows)} problems is in {options.pool}; "
             "they are matched by their texts"
         )
+    told, everything = predicted(pairs, labeller), range(len(pairs))
     found = {
         "pool": Path(options.pool).name,
         "labelled": Path(options.labelled).name,
         "solutions": len(rows),
         "with_siblings": len(pairs),
         "threshold": labeller.threshold,
-        "rows": measured(pairs, labeller),
+        "rows": measured(pairs, told, everything),
     }
-    unread = [pair for pair in pairs if part(pair[0].problem) == "B"]
+    unread = [i for i in everything if part(pairs[i][0].problem) == "B"]
     if options.part is None and unread:
-        found["unread"] = measured(unread, labeller)
+        found["unread"] = measured(pairs, told, unread)
     print(text(found))
     if options.out:
         write_file(options.out, (json.dumps(clean(found), indent=1) + "\n").encode())
     print(json.dumps(clean({key: found["rows"]["labels"][key] for key in LAST_LINE})))
 
 
-def measured(
+def predicted(
     pairs: Sequence[tuple[processbench.Labelled, Group]], labeller: labelling.Labeller
-) -> dict[str, dict[str, float | list[float]]]:
-    """Each row's first-error F1 and its parts, with the interval of the F1."""
-    truth = [row.first_wrong for row, _ in pairs]
-    table = {
-        "all right": [-1] * len(truth),
+) -> dict[str, list[int]]:
+    """Each row's first error of every solution, -1 for none."""
+    field = {name: replace(labeller, signals=signals, trust={}, needs=()) for name, signals in FIELD.items()}
+    return {
+        "all right": [-1] * len(pairs),
         "numbers": [first_error(numbers(group), RARE) for _, group in pairs],
-        **{name: _called(pairs, replace(labeller, signals=signals, trust={})) for name, signals in FIELD.items()},
+        **{name: _called(pairs, theirs) for name, theirs in field.items()},
         "labels": _called(pairs, labeller),
     }
+
+
+def measured(
+    pairs: Sequence[tuple[processbench.Labelled, Group]], told: Mapping[str, Sequence[int]], kept: Sequence[int]
+) -> dict[str, dict[str, float | list[float]]]:
+    """Each row's first-error F1 on the kept solutions and its parts, with the interval of the F1. told: `predicted`'s."""
+    truth = [pairs[i][0].first_wrong for i in kept]
+    table = {name: [row[i] for i in kept] for name, row in told.items()}
     return {
-        name: {**first_error_f1(predicted, truth), "interval": list(interval(predicted, truth))}
-        for name, predicted in table.items()
+        name: {**first_error_f1(called, truth), "interval": list(interval(called, truth))}
+        for name, called in table.items()
     }
 
 

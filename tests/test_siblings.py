@@ -41,6 +41,12 @@ def test_the_last_line_is_the_contract(tmp_path, capsys):
     assert lines[0].startswith("2 of 3 solutions have siblings")
 
 
+def test_what_a_recipe_needs_is_not_asked_of_the_baselines(tmp_path, capsys):
+    (tmp_path / "label.yaml").write_text("answers: {style: math}\nsignals: {pairwise: {}}\nneeds: [pairwise]\n")
+    lines = run(tmp_path, capsys, more=["--recipe", str(tmp_path / "label.yaml")])
+    assert json.loads(lines[-1])["f1"] == 1.0 and any(line.startswith("TTRL") for line in lines)
+
+
 def test_the_result_is_kept_without_paths(tmp_path, capsys):
     lines = run(tmp_path, capsys, more=["--out", str(tmp_path / "siblings-x.json")])
     kept = json.loads((tmp_path / "siblings-x.json").read_text())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from eval.html import difference
 from eval.titles import ARMS
 
 OURS, RIVAL, BOTH, CEILING = "prm", "re-asked vote", "prm over re-asked problems", "ceiling"
@@ -84,8 +85,8 @@ def _words(found: Mapping) -> str:
     base = f"One sample {_three(found['one_sample'])}, majority {_three(found['majority'])}, any of {samples} {_three(found['oracle'])}. "
     rival, over = "", found["over_rival"]
     if None not in over[BOTH]:
-        rival = f"Against the vote over re-asked problems: ours over re-asked problems {_points(over[BOTH])} points"
-        rival += f", ours over the problems as they stand {_points(over[OURS])}. "
+        rival = f"Against the vote over re-asked problems: ours over re-asked problems {difference(over[BOTH])} points"
+        rival += f", ours over the problems as they stand {difference(over[OURS])}. "
     worlds = f"{len(found['seeds'])} worlds of {found['problems']:,} held-out problems, {samples} samples each. "
     return f"{worlds}{base}{rival}The gate says: **{found['gate']}**. {found['because']}"
 
@@ -107,7 +108,7 @@ def _strata(found: Mapping) -> str:
 
 def _of_kind(part: Mapping, column: str) -> str:
     """A vote, ours with its paired difference to majority."""
-    told = f" ({_points(part['gain'])})" if column in (OURS, BOTH) and None not in part["gain"] else ""
+    told = f" ({difference(part['gain'])})" if column in (OURS, BOTH) and None not in part["gain"] else ""
     return _three(part["vote"]) + told
 
 
@@ -143,21 +144,14 @@ def _cells(row: Mapping) -> list[str]:
     cost = row["tokens_per_label"]
     return [
         _three(row["vote"]),
-        _points(row["gain"]),
-        _points(row["over_ours"]) if row["over_ours"] != [0, 0, 0] else "",
+        difference(row["gain"]),
+        difference(row["over_ours"]) if row["over_ours"] != [0, 0, 0] else "",
         _three(row["bon"]),
         two(row["recovered"]),
         *(_three(row[key]) for key in QUALITY),
         two(row["coverage"]),
         "" if cost is None else f"{cost:.1f}",
     ]
-
-
-def _points(interval: Sequence[float | None]) -> str:
-    if None in interval:
-        return ""
-    mean, low, high = (100 * x for x in interval)
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def _three(value: float | None) -> str:
