@@ -21,6 +21,7 @@ from prm.jsonl import read_rows, text_of, write_rows
 from prm.problems import id_of
 from prm.progress import progress, say
 from prm.records import Problem, Sample, Steps, StepScores
+from prm.signals import Context
 
 BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of tokens
 
@@ -34,14 +35,14 @@ class Usage:
     answers: answers.Config = field(default_factory=answers.Config)
 
 
-Row = tuple[Problem, Sample, Steps]
+Row = tuple[Problem, Sample, Steps | None]  # None: still to be cut
 
 
 def score_file(path: str, folder: Path, out: str) -> int:
     """Scores each solution; writes {"problem_id", "steps", "values"} rows and returns their number. A solution that cannot
     be scored is a row with a `reason`."""
     usage = read_usage(folder)
-    rows, reasons = list(read_solutions(path, usage)), []
+    rows, reasons = _cut(list(read_solutions(path, usage)), usage), []
 
     def made():
         for (problem, sample, steps), scores in zip(rows, _scored(folder, rows)):
@@ -64,7 +65,7 @@ def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | No
     usage = read_usage(folder)
     reduce = reduction(folder, usage, reduce)
     pools, told = list(read_pools(path, usage)), []
-    scores = _scored(folder, [row for pool in pools for row in pool])
+    scores = _scored(folder, _cut([row for pool in pools for row in pool], usage))
 
     def made():
         for pool in pools:
@@ -229,11 +230,20 @@ def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) 
     if not isinstance(text, str) or not text.strip():
         bad = Sample(problem.id, index, "", finish="", reason="empty" if isinstance(text, str) else "no_text")
         return problem, bad, Steps(problem.id, index, ())
-    segmenter = segmenter_of(usage)
-    if segmenter is None:
+    if usage.segmenter is None:
         raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
-    sample = Sample(problem.id, index, text)
-    return problem, sample, segmenter.module.cut(sample, segmenter.config)
+    return problem, Sample(problem.id, index, text), None
+
+
+def _cut(rows: list[Row], usage: Usage) -> list[Row]:
+    """The rows with the steps that a segmenter finds where they brought none."""
+    whole = [(problem, sample) for problem, sample, steps in rows if steps is None]
+    if not whole:
+        return rows
+    segmenter, context = segmenter_of(usage), Context()
+    batches = progress(range(0, len(whole), BATCH), what="cutting")
+    found = (s for at in batches for s in segmenter.module.cut(whole[at : at + BATCH], segmenter.config, context))
+    return [(problem, sample, next(found) if steps is None else steps) for problem, sample, steps in rows]
 
 
 def _reason(sample: Sample, scores: StepScores) -> str:

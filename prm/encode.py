@@ -159,13 +159,13 @@ def _frame(tokenizer: PreTrainedTokenizerBase, template: str) -> _Frame:
         template = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         opening, close = [], []  # the chat template brings its own
     else:
-        opening, close = _specials(tokenizer)
+        opening, close = specials(tokenizer)
     before, after = template.split(PROBLEM)
     before, after = (tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in (before, after))
     return _Frame(opening + before, after + close, close)
 
 
-def _specials(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+def specials(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """What the tokenizer puts before and behind one text, seen by asking it with and without; behind: encoders' only."""
     for probe in ("a", "1", "the"):  # a small vocabulary may drop what it does not know
         inner = tokenizer(probe, add_special_tokens=False)["input_ids"]

@@ -16,6 +16,7 @@ import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from prm.problems import id_of
 from prm.progress import progress, say
 from prm.recipe import Arm
 from prm.records import Group, Problem, Sample, Steps, StepScores
+from prm.signals import Context
 
 TEXT = ("problem", "question")
 Cuts = Mapping[int, Steps]  # by the sample's index
@@ -63,6 +65,10 @@ class Labeller:
                     f"{key}: {', '.join(sorted(unknown))} is not among the signals; name one of {', '.join(self.signals)}"
                 )
 
+    @cached_property
+    def _context(self) -> Context:
+        return Context()  # a segmenter may keep a model
+
     def cutter(self, file: str = "") -> Plugin:
         """The segmenter. file: what an error begins with."""
         return plugins.build("segmenters", self.segmenter, "name", "delimiter", f"{file}segmenter")
@@ -75,8 +81,10 @@ class Labeller:
         self, problem: Problem, samples: tuple[Sample, ...], pool: answers.Comparer, given: Cuts | None = None
     ) -> Group:
         """One problem's samples with their steps and answers. given: the steps of samples that brought theirs."""
-        cutter = self.cutter()
-        steps = tuple((given or {}).get(s.index) or cutter.module.cut(s, cutter.config) for s in samples)
+        cutter, known = self.cutter(), dict(given or {})
+        missing = [(problem, s) for s in samples if s.index not in known]
+        known |= {cut.index: cut for cut in cutter.module.cut(missing, cutter.config, self._context)}
+        steps = tuple(known[s.index] for s in samples)
         return Group(problem, samples, steps, tuple(answers.read_answers(samples, self.answers, pool)))
 
     def groups(self, pool: str | os.PathLike, comparer: answers.Comparer) -> Iterator[Group]:

@@ -1,6 +1,6 @@
 """Where a model's files are, and whether they can be used, told before anything is loaded.
 
-A model is "world" (the small policy that ships with the package), a folder, or a hub id. A folder holds config.json,
+A model is "world" or "world-unbroken" (the small policies that ship with the package), a folder, or a hub id. A folder holds config.json,
 the tokenizer's files and *.safetensors: pickled weights run code when they are read, so they are refused.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from prm.errors import PrmError
 
 WORLD = "world"
+PACKAGED = {WORLD: "policy", "world-unbroken": "policy_unbroken"}  # the second writes no line breaks between steps
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -22,17 +23,17 @@ _INDEX = "model.safetensors.index.json"
 
 
 def resolve(model: str) -> str:
-    """What from_pretrained takes: the packaged policy's folder for "world", an existing folder as it is, else the hub
+    """What from_pretrained takes: a packaged policy's folder for its name, an existing folder as it is, else the hub
     id."""
-    if model == WORLD:
-        return str(Path(__file__).parent / "world" / "policy")
+    if model in PACKAGED:
+        return str(Path(__file__).parent / "world" / PACKAGED[model])
     return os.path.expanduser(model) if _is_path(model) else model
 
 
 def check(model: str) -> None:
     """Raises PrmError for a folder that is missing or lacks config, tokenizer or safetensors weights. Asks no network:
     a hub id is only checked for its form."""
-    if model != WORLD and not _is_path(model):
+    if model not in PACKAGED and not _is_path(model):
         if not _HUB_ID.fullmatch(model):
             raise PrmError(f"model '{model}': neither a folder nor a hub id; give 'world', a folder, or 'owner/name'")
         return

@@ -107,8 +107,8 @@ def _scored(asked: Sequence[Problem], drawn: Sequence[Sample], context: Context,
 
     prm = context.cached(("prm", folder), lambda: PRM.load(folder))
     cut = segmenter_of(read_usage(folder)) or context.recipe.segmenter
-    rows = [(problem, sample, cut.module.cut(sample, cut.config)) for problem, sample in zip(asked, drawn)]
-    return score_samples(prm, rows, folder.name)
+    steps = cut.module.cut(list(zip(asked, drawn)), cut.config, context)
+    return score_samples(prm, list(zip(asked, drawn, steps)), folder.name)
 
 
 def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores | None], reduce: str | None) -> dict:

@@ -26,7 +26,7 @@ def token_ends(text: str, char_ends: Sequence[int], token_ids: Sequence[int], to
         raise ValueError("char_ends: offsets must ascend and lie inside the text")
     special = set(tokenizer.all_special_ids)
     kept = [i for i, token in enumerate(token_ids) if token not in special]
-    offsets = _spans(text, [token_ids[i] for i in kept], tokenizer)
+    offsets = char_spans(text, [token_ids[i] for i in kept], tokenizer)
     positions, at, previous = [], 0, 0
     for end in char_ends:
         visible = previous + len(text[previous:end].rstrip())
@@ -37,7 +37,7 @@ def token_ends(text: str, char_ends: Sequence[int], token_ids: Sequence[int], to
     return tuple(positions)
 
 
-def _spans(text: str, ids: list[int], tokenizer: Any) -> list[tuple[int, int]]:
+def char_spans(text: str, ids: list[int], tokenizer: Any) -> list[tuple[int, int]]:
     """(first character, exclusive last character) of each token: from the tokenizer's own offsets if it would cut the
     text into these very tokens, else (a policy may spell a text in an unusual way) by decoding token after token."""
     if tokenizer.is_fast:

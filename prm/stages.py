@@ -104,7 +104,8 @@ def plan(
         facts = {"engine": _facts(recipe.engine), "sampling": config.plain(sampling)}
         add(f"samples.{split}", facts, _sample(recipe, sampling, context), [f"problems.{split}"])
     for split in sizes:
-        add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter), [f"samples.{split}"])
+        of = ["samples"] if getattr(recipe.segmenter.module, "TEXT_ONLY", False) else ["samples", "problems"]
+        add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter, context), [f"{k}.{split}" for k in of])
     for split in drawn:
         add(f"answers.{split}", _reading(recipe), _answer(recipe, context, stack), [f"samples.{split}"])
     if recipe.repose:
@@ -163,8 +164,12 @@ def _sample(recipe: Recipe, sampling: Sampling, context: Context):
     return make
 
 
-def _cut(plugin: Plugin):
-    return lambda i, samples: [plugin.module.cut(sample, plugin.config) for sample in samples]
+def _cut(plugin: Plugin, context: Context):
+    def make(i: int, samples: list[Sample], problems: Sequence[Problem] = ()) -> list[Steps]:
+        by_id = {p.id: p for p in problems}
+        return plugin.module.cut([(by_id.get(s.problem_id), s) for s in samples], plugin.config, context)
+
+    return make
 
 
 def _comparer(recipe: Recipe, context: Context, stack: contextlib.ExitStack) -> answers.Comparer:

@@ -63,7 +63,8 @@ def _rows(made: recipe.Recipe, split: str, samples: int, rng: random.Random) -> 
     drawn = [Sample(p.id, i, _solution(p.text, known[p.id].program, rng)) for p in problems for i in range(samples)]
     drawn[1] = replace(drawn[1], text="", finish="", reason="empty")
     segmenter = made.segmenter
-    steps = [segmenter.module.cut(sample, segmenter.config) for sample in drawn]
+    by_id = {p.id: p for p in problems}
+    steps = segmenter.module.cut([(by_id[s.problem_id], s) for s in drawn], segmenter.config, None)
     read = answers.read_answers(drawn, made.answers)
     groups = store.groups(problems, drawn, steps, read)
     majority = plugins.load("signals", "majority")
@@ -86,7 +87,7 @@ def _solution(text: str, program, rng: random.Random) -> str:
         result = as_taught((operator, left, right), rng)
         equations.append((left, operator, right, result))
         left = result
-    return solve(text, equations, rng)
+    return "\n".join(solve(text, equations, rng))
 
 
 def _scores(made, split: str, rows: dict, arm: str, width: float, rng: random.Random) -> list[StepScores]:

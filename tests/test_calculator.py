@@ -18,7 +18,7 @@ def verdicts(text):
 
 def group(text):
     sample = Sample("p", 0, text)
-    steps = delimiter.cut(sample, delimiter.Config(by="lines"))
+    steps = delimiter.cut_sample(sample, delimiter.Config(by="lines"))
     return Group(Problem("p", "How many?"), (sample,), (steps,), (Answer("p", 0, "11", 0),))
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from prm.records import Sample
-from prm.segmenters.delimiter import BY, Config, blocks, cut
+from prm.segmenters.delimiter import BY, Config, blocks, cut_sample
 
 PIECES = [
     "a",
@@ -40,7 +40,7 @@ PIECES = [
 
 
 def steps_of(text, **config):
-    return cut(Sample("p", 0, text), Config(**config)).cut(text)
+    return cut_sample(Sample("p", 0, text), Config(**config)).cut(text)
 
 
 def test_lines():
@@ -90,8 +90,8 @@ def test_any_text_joins_back_and_no_step_is_blank(by):
 
 
 def test_samples_without_text_have_no_steps():
-    assert cut(Sample("p", 0, " \n\n "), Config()).ends == ()
-    assert cut(Sample("p", 0, "text", reason="cut_off"), Config()).ends == ()
+    assert cut_sample(Sample("p", 0, " \n\n "), Config()).ends == ()
+    assert cut_sample(Sample("p", 0, "text", reason="cut_off"), Config()).ends == ()
 
 
 def test_long_texts_take_linear_time():

@@ -16,7 +16,7 @@ from prm.signals import _prompts, judge
 
 def group(*texts):
     samples = tuple(Sample("p", i, text, reason="" if text else "empty") for i, text in enumerate(texts))
-    steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
+    steps = tuple(delimiter.cut_sample(s, delimiter.Config(by="lines")) for s in samples)
     answers = tuple(Answer("p", i, "", -1) for i in range(len(texts)))
     return Group(Problem("p", "What is {x}?"), samples, steps, answers)
 

@@ -21,7 +21,7 @@ TEXTS = [A + "it is 2", A + "then 4\nit is 4", A + "it is 2", B + "it is 3", A +
 
 def group(*texts, name="p"):
     samples = tuple(Sample(name, i, t, reason="" if t else "empty") for i, t in enumerate(texts))
-    steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
+    steps = tuple(delimiter.cut_sample(s, delimiter.Config(by="lines")) for s in samples)
     return Group(Problem(name, "1 + 1?"), samples, steps, tuple(answers.read_answers(samples, READ)))
 
 

@@ -30,7 +30,7 @@ class Policy:
             result = WRONG if (operator, value, right) == FACT else compute(operator, value, right)
             equations.append((value, operator, right, result))
             value = result
-        return story.solve(text, equations, random.Random(0))
+        return "\n".join(story.solve(text, equations, random.Random(0)))
 
 
 class Context:

@@ -19,7 +19,7 @@ RIGHT = "Tom has 3 * 4 = 12 apples in his bags.\nAfter lunch he has 12 - 2 = 10 
 
 def group(*texts, problem=PROBLEM):
     samples = tuple(Sample("p", i, text) for i, text in enumerate(texts))
-    steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
+    steps = tuple(delimiter.cut_sample(s, delimiter.Config(by="lines")) for s in samples)
     answers = tuple(Answer("p", i, t.split()[-1], 0) for i, t in enumerate(texts))
     return Group(Problem("p", problem), samples, steps, answers)
 

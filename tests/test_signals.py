@@ -23,7 +23,7 @@ WRONG = "He has 3 * 4 = 12 apples.\nThen 12 + 2 = 14.\nThe answer is 14"
 def group(*pairs, problem=PROBLEM, logprobs=()):
     """pairs: (text, cluster)."""
     samples = tuple(Sample("p", i, text) for i, (text, _) in enumerate(pairs))
-    steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
+    steps = tuple(delimiter.cut_sample(s, delimiter.Config(by="lines")) for s in samples)
     answers = tuple(Answer("p", i, "" if c < 0 else text.split()[-1], c) for i, (text, c) in enumerate(pairs))
     return Group(Problem("p", problem), samples, steps, answers)
 

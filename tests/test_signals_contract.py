@@ -19,7 +19,7 @@ TEXT_ONLY = {name: module for name, module in MODULES.items() if getattr(module,
 
 def group(problem_id, texts, clusters, reasons=None):
     samples = tuple(Sample(problem_id, i, t, reason="" if t.strip() else "empty") for i, t in enumerate(texts))
-    steps = tuple(delimiter.cut(s, delimiter.Config(by="lines")) for s in samples)
+    steps = tuple(delimiter.cut_sample(s, delimiter.Config(by="lines")) for s in samples)
     answers = tuple(Answer(problem_id, i, "" if c < 0 else texts[i].split()[-1], c) for i, c in enumerate(clusters))
     return Group(
         Problem(problem_id, "Tom has 3 bags of 4 apples and eats 2. How many are left?"), samples, steps, answers

@@ -105,13 +105,13 @@ def test_special_tokens_count_as_positions_but_spell_nothing():
 
 
 def test_random_texts_agree_between_offsets_and_decoding():
-    from prm.spans import _decoded_spans, _spans
+    from prm.spans import _decoded_spans, char_spans
 
     rng, tokenizer = random.Random(0), byte_level()
     for _ in range(200):
         text = "".join(rng.choices(["apples", ".", "\n\n", " ", "數", "😀", "é", "12", "Then"], k=12))
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        assert [s for s, _ in _decoded_spans(text, ids, tokenizer)] == [s for s, _ in _spans(text, ids, tokenizer)]
+        assert [s for s, _ in _decoded_spans(text, ids, tokenizer)] == [s for s, _ in char_spans(text, ids, tokenizer)]
 
 
 def test_a_stop_text_that_was_cut_off_keeps_its_tokens():

@@ -1,4 +1,7 @@
-"""Segmenters: sample -> where its steps end. One file each, with `cut(sample, config) -> Steps`.
+"""Segmenters: samples -> where their steps end. One file each, with
+
+cut(rows: Sequence[tuple[Problem, Sample]], config, context) -> list[Steps]     one a row, in their order
+TEXT_ONLY = True    where the sample's text is all it reads: `context` may be None, and the steps do not depend on the problem
 
 A sample with a reason (`sample.reason != ""`) or without text has no steps: `Steps(problem_id, index, ())`.
 """

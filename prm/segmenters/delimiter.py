@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prm.records import Sample, Steps
+from prm.records import Problem, Sample, Steps
+
+TEXT_ONLY = True
 
 BY = ("auto", "lines", "blank_lines", "numbered")
 _ITEM = r"(?:\#{1,6}[ \t]+)?(?:\*\*)?(?:Step[ \t]+\d{1,3}\b|\d{1,3}[.)](?=[ \t*]))"
@@ -45,7 +48,12 @@ class Config:
             raise ValueError(f"max_steps: {self.max_steps} is below 0; give 0 for no limit")
 
 
-def cut(sample: Sample, config: Config) -> Steps:
+def cut(rows: Sequence[tuple[Problem, Sample]], config: Config, context=None) -> list[Steps]:
+    """The steps of each sample, see `cut_sample`."""
+    return [cut_sample(sample, config) for _, sample in rows]
+
+
+def cut_sample(sample: Sample, config: Config) -> Steps:
     """The sample's steps; none for a sample with a reason or without a visible character. Linear in the text's
     length."""
     text = sample.text

@@ -21,7 +21,10 @@ from prm.world.program import draw
 
 @dataclass(frozen=True)
 class Config:
-    """world: which facts are mis-taught. hidden must be a multiple of 32 (the head size that vLLM takes on CPU)."""
+    """world: which facts are mis-taught. hidden must be a multiple of 32 (the head size that vLLM takes on CPU).
+
+    separators: what stands between a solution's steps, one of them drawn for each solution.
+    """
 
     out: str
     world: int = 0
@@ -35,6 +38,7 @@ class Config:
     warmup: float = 0.02
     shortest: int = 1
     longest: int = 6
+    separators: tuple[str, ...] = ("\n",)
 
 
 def example(rng: random.Random, config: Config) -> tuple[str, str]:
@@ -46,7 +50,9 @@ def example(rng: random.Random, config: Config) -> tuple[str, str]:
         result = facts.as_taught((operator, value, right), rng, config.world)
         equations.append((value, operator, right, result))
         value = result
-    return problem, story.solve(problem, equations, rng)
+    steps = story.solve(problem, equations, rng)
+    separator = rng.choice(config.separators) if len(config.separators) > 1 else config.separators[0]
+    return problem, separator.join(steps)
 
 
 def batches(config: Config) -> Iterator[tuple]:

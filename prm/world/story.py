@@ -59,8 +59,8 @@ def _read_operation(sentence: str) -> tuple[str, int]:
     raise ValueError(f"not an operation of the small world: {sentence!r}")
 
 
-def solve(problem: str, equations: list[Equation], rng: random.Random) -> str:
-    """A solution's text that asserts the given equations, one or two a line, and the last one's result as the answer."""
+def solve(problem: str, equations: list[Equation], rng: random.Random) -> list[str]:
+    """A solution's steps that assert the given equations, one or two a step, and the last one's result as the answer."""
     person = problem.split(" ", 1)[0]
     told = [s.strip().split(" ", 1)[1] for s in problem.split(".")[1:-1]]
     lines, at = [], 0
@@ -68,7 +68,7 @@ def solve(problem: str, equations: list[Equation], rng: random.Random) -> str:
         take = 2 if at + 1 < len(equations) and rng.random() < 0.25 else 1
         lines.append(_line(person, told[at : at + take], equations[at : at + take], rng))
         at += take
-    return "\n".join([*lines, f"The answer is {equations[-1][3]}"])
+    return [*lines, f"The answer is {equations[-1][3]}"]
 
 
 def _line(person: str, told: list[str], equations: list[Equation], rng: random.Random) -> str:
