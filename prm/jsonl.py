@@ -19,13 +19,21 @@ def read_rows(path: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises PrmError for a missing, unreadable or empty file, bytes that are not gzip or UTF-8, bad JSON, and a row that is no object.
     """
+    for number, row in try_rows(path):
+        if isinstance(row, PrmError):
+            raise row
+        yield number, row
+
+
+def try_rows(path: str | os.PathLike) -> Iterator[tuple[int, dict[str, Any] | PrmError]]:
+    """As `read_rows`, with the error in the place of a row that is bad JSON or no object: the rows after it can be read."""
     empty = True
     try:
         with _open(path) as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     empty = False
-                    yield number, _row(line, f"{path} row {number}")
+                    yield number, _tried(line, f"{path} row {number}")
     except FileNotFoundError:
         raise PrmError(f"{path}: no such file; check the path") from None
     except IsADirectoryError:
@@ -97,6 +105,13 @@ def text_of(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
 def _open(path: str | os.PathLike):
     opener = gzip.open if str(path).endswith(".gz") else open
     return opener(path, "rt", encoding="utf-8-sig")  # some editors put a byte order mark first
+
+
+def _tried(line: str, where: str) -> dict[str, Any] | PrmError:
+    try:
+        return _row(line, where)
+    except PrmError as error:
+        return error
 
 
 def _row(line: str, where: str) -> dict[str, Any]:

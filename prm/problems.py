@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
+from prm import tables
 from prm.config import build
 from prm.errors import PrmError
-from prm.jsonl import read_rows, text_of
+from prm.jsonl import text_of
 from prm.records import Problem
 
 
@@ -107,13 +107,9 @@ def _problems(config: Table) -> Iterator[Problem]:
 
 def rows(config: Table) -> Iterator[tuple[str, dict[str, Any]]]:
     """(what to call the row in an error, the row)."""
-    if config.source == "hub":
-        found = enumerate(_hub(config), 1)
-    elif config.source == "parquet":
-        found = enumerate(_parquet(config.path), 1)
-    else:
-        found = read_rows(config.path)
-    for number, row in found:
+    for number, row in tables.rows(config.source, config.path, config.subset, config.split, config.revision):
+        if isinstance(row, PrmError):
+            raise row
         yield f"{config.path} row {number}", row
 
 
@@ -131,31 +127,3 @@ def _meta(row: Mapping[str, Any], config: Table, where: str) -> dict[str, str]:
         if name not in row:
             raise PrmError(f"{where}: no '{name}', which meta names; the row's keys are: {', '.join(row)}")
     return {name: "" if row[name] is None else str(row[name]) for name in config.meta}
-
-
-def _parquet(path: str) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not Path(path).is_file():
-        raise PrmError(f"{path}: no such file; check the path")
-    try:
-        for batch in pq.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
-        raise PrmError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
-
-
-def _hub(config: Table) -> Iterator[dict[str, Any]]:
-    import datasets
-
-    try:
-        found = datasets.load_dataset(config.path, config.subset, split=config.split, revision=config.revision)
-    except (
-        Exception
-    ) as error:  # the hub's client raises dozens of kinds: no network, no such data set, no such split, gated
-        raise PrmError(
-            f"{config.path}: the data set cannot be loaded ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); check its name, subset and split, or download it and use jsonl"
-        ) from error
-    yield from found
