@@ -1,4 +1,4 @@
-"""The command line. It only reads arguments: what a verb does lies in the module it calls."""
+"""The command line: its help and its arguments. What a verb does lies in `verbs`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import prm
+from prm import verbs
 from prm.errors import PrmError
 
 EXAMPLES = """\
@@ -36,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"prm: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = "what was finished is kept, the same command goes on" if given.verb is _run else "nothing was written"
+        kept = (
+            "what was finished is kept, the same command goes on"
+            if given.verb in verbs.GO_ON
+            else "nothing was written"
+        )
         print(f"prm: stopped; {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `prm show ... | head`
@@ -52,12 +57,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"prm {prm.__version__}")
-    verbs = top.add_subparsers(metavar="VERB", required=True)
+    made = top.add_subparsers(metavar="VERB", required=True)
 
     run = _verb(
-        verbs,
+        made,
         "run",
-        _run,
+        verbs.run,
         "run a recipe, going on where an earlier run stopped",
         "prm run recipes/demo.yaml\nprm run recipes/demo.yaml sampling.samples=32 out=runs/demo32\n"
         "prm run recipes/demo.yaml --check",
@@ -69,9 +74,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     show = _verb(
-        verbs,
+        made,
         "show",
-        _show,
+        verbs.show,
         "what a run made",
         "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0\n"
         "prm show runs/demo labels.prm.train --who",
@@ -98,9 +103,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     label = _verb(
-        verbs,
+        made,
         "label",
-        _label,
+        verbs.label,
         "label the steps of samples you already have, without a model",
         'echo \'{"problem": "...", "samples": [{"text": "..."}, {"text": "..."}]}\' > pool.jsonl\n'
         "prm label pool.jsonl -o labels.jsonl",
@@ -118,9 +123,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     score = _verb(
-        verbs,
+        made,
         "score",
-        _score,
+        verbs.score,
         "score the steps of solutions with a trained PRM",
         "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl",
     )
@@ -138,9 +143,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
     rerank = _verb(
-        verbs,
+        made,
         "rerank",
-        _rerank,
+        verbs.rerank,
         "choose the best of each problem's samples, with a trained PRM or by checks of the texts alone",
         "prm rerank pool.jsonl --method checked-vote -o chosen.jsonl\n"
         "prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl\n"
@@ -177,17 +182,17 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _verb(verbs, name: str, function, what: str, example: str) -> argparse.ArgumentParser:
+def _verb(made, name: str, function, what: str, example: str) -> argparse.ArgumentParser:
     lines = "\n".join(f"  {line}" for line in example.splitlines())
-    made = verbs.add_parser(
+    verb = made.add_parser(
         name,
         help=what,
         description=what[0].upper() + what[1:] + ".",
         epilog=f"examples:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.set_defaults(verb=function)
-    return made
+    verb.set_defaults(verb=function)
+    return verb
 
 
 def _overrides(verb: argparse.ArgumentParser, what: str) -> None:
@@ -201,82 +206,3 @@ def _prm(verb: argparse.ArgumentParser, required: bool = True) -> None:
 
 def _out(verb: argparse.ArgumentParser, row: str) -> None:
     verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
-
-
-def _run(given: argparse.Namespace) -> None:
-    from prm import pipeline, recipe
-
-    loaded = recipe.load(given.recipe, given.overrides)
-    if given.check:
-        print(pipeline.checked(loaded))
-    else:
-        pipeline.run(loaded)
-
-
-def _show(given: argparse.Namespace) -> None:
-    from prm import show, store
-
-    run = store.Run(given.run)
-    if given.who and given.problem:
-        raise PrmError("--who tells of whole stages, --problem of one problem; give one of them")
-    if given.who:
-        lines = show.who(run, given.stage)
-    elif given.stage:
-        lines = show.rows(run, given.stage, given.problem)
-    else:
-        lines = show.problem(run, given.problem) if given.problem else show.stages(run)
-    for line in lines:
-        print(line)
-
-
-def _label(given: argparse.Namespace) -> None:
-    from prm.labelling import label_pool
-
-    _apart(given.pool, given.out)
-    label_pool(given.pool, given.out, given.recipe)
-
-
-def _score(given: argparse.Namespace) -> None:
-    from prm import apply
-
-    _apart(given.solutions, given.out)
-    apply.score_file(given.solutions, apply.model_folder(given.prm, given.arm), given.out)
-
-
-def _rerank(given: argparse.Namespace) -> None:
-    from prm import apply
-
-    _apart(given.pool, given.out)
-    if given.overrides and given.method != "reasked-vote":
-        raise PrmError(f"'{given.overrides[0]}': values of a recipe go with --method reasked-vote alone; leave it out")
-    if given.method == "checked-vote":
-        if given.prm or given.arm or given.reduce or given.recipe:
-            raise PrmError(
-                "--method checked-vote: reads the texts alone; leave --prm, --arm, --reduce and --recipe out"
-            )
-        apply.rerank_checked(given.pool, given.out)
-        return
-    if given.arm and not given.prm:
-        raise PrmError("--arm: goes with --prm, a run's folder")
-    folder = apply.model_folder(given.prm, given.arm) if given.prm else None
-    if given.method == "reasked-vote":
-        _reasked(given, folder)
-        return
-    if given.recipe:
-        raise PrmError("--recipe: goes with --method reasked-vote alone")
-    if folder is None:
-        raise PrmError(f"--prm: {given.method} needs a PRM's folder; give one, or --method checked-vote")
-    apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)
-
-
-def _reasked(given: argparse.Namespace, folder) -> None:
-    from prm import reasking
-
-    if given.recipe is None:
-        raise PrmError("--recipe: reasked-vote needs one with an engine and `repose`, such as recipes/reasked.yaml")
-    reasking.reasked_vote(given.pool, given.out, given.recipe, given.overrides, folder, given.reduce)
-
-
-def _apart(path: str, out: str) -> None:
-    if os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
-        raise PrmError(f"{out}: is the input too; give another -o")

@@ -1,0 +1,90 @@
+"""What each verb of the command line calls: arguments are checked against each other here, everything else lies in the modules called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from prm.errors import PrmError
+
+
+def run(given: argparse.Namespace) -> None:
+    from prm import pipeline, recipe
+
+    loaded = recipe.load(given.recipe, given.overrides)
+    if given.check:
+        print(pipeline.checked(loaded))
+    else:
+        pipeline.run(loaded)
+
+
+def show(given: argparse.Namespace) -> None:
+    from prm import show, store
+
+    run = store.Run(given.run)
+    if given.who and given.problem:
+        raise PrmError("--who tells of whole stages, --problem of one problem; give one of them")
+    if given.who:
+        lines = show.who(run, given.stage)
+    elif given.stage:
+        lines = show.rows(run, given.stage, given.problem)
+    else:
+        lines = show.problem(run, given.problem) if given.problem else show.stages(run)
+    for line in lines:
+        print(line)
+
+
+def label(given: argparse.Namespace) -> None:
+    from prm.labelling import label_pool
+
+    _apart(given.pool, given.out)
+    label_pool(given.pool, given.out, given.recipe)
+
+
+def score(given: argparse.Namespace) -> None:
+    from prm import apply
+
+    _apart(given.solutions, given.out)
+    apply.score_file(given.solutions, apply.model_folder(given.prm, given.arm), given.out)
+
+
+def rerank(given: argparse.Namespace) -> None:
+    from prm import apply
+
+    _apart(given.pool, given.out)
+    if given.overrides and given.method != "reasked-vote":
+        raise PrmError(f"'{given.overrides[0]}': values of a recipe go with --method reasked-vote alone; leave it out")
+    if given.method == "checked-vote":
+        if given.prm or given.arm or given.reduce or given.recipe:
+            raise PrmError(
+                "--method checked-vote: reads the texts alone; leave --prm, --arm, --reduce and --recipe out"
+            )
+        apply.rerank_checked(given.pool, given.out)
+        return
+    if given.arm and not given.prm:
+        raise PrmError("--arm: goes with --prm, a run's folder")
+    folder = apply.model_folder(given.prm, given.arm) if given.prm else None
+    if given.method == "reasked-vote":
+        _reasked(given, folder)
+        return
+    if given.recipe:
+        raise PrmError("--recipe: goes with --method reasked-vote alone")
+    if folder is None:
+        raise PrmError(f"--prm: {given.method} needs a PRM's folder; give one, or --method checked-vote")
+    apply.rerank_file(given.pool, folder, given.out, given.method.replace("-", "_"), given.reduce)
+
+
+def _reasked(given: argparse.Namespace, folder) -> None:
+    from prm import reasking
+
+    if given.recipe is None:
+        raise PrmError("--recipe: reasked-vote needs one with an engine and `repose`, such as recipes/reasked.yaml")
+    reasking.reasked_vote(given.pool, given.out, given.recipe, given.overrides, folder, given.reduce)
+
+
+def _apart(path: str, out: str) -> None:
+    if os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
+        raise PrmError(f"{out}: is the input too; give another -o")
+
+
+GO_ON = (run,)  # the verbs that keep what was finished when they are stopped
