@@ -79,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         verbs.show,
         "what a run made",
         "prm show runs/demo\nprm show runs/demo samples.test | head -3\nprm show runs/demo --problem world-2-0\n"
+        "prm show runs/demo --problem world-2-0 --html problem.html\n"
         "prm show runs/demo labels.prm.train --who",
     )
     show.add_argument("run", metavar="RUN", help="a run's folder")
@@ -94,6 +95,18 @@ def parser() -> argparse.ArgumentParser:
         help="all that is known of one problem, its steps with each signal's value, label and score",
     )
 
+    show.add_argument(
+        "--html",
+        metavar="OUT",
+        help="with --problem: write it as one HTML page (works offline) in which each token carries its traces (KL flow, curl, RPI, entropy, "
+        "surprise), each step its boundary, role and scores",
+    )
+    show.add_argument(
+        "--model",
+        metavar="FOLDER_OR_HUB_ID",
+        help="with --html: the model that reads the samples (default: the one that the recipe's engine sampled from)",
+    )
+    show.add_argument("--roles", metavar="FOLDER", help="with --html: saved roles, shown at every step")
     show.add_argument(
         "--who",
         action="store_true",

@@ -1,16 +1,19 @@
-"""What a run holds, as text: its stages, the rows of a stage, who said what of the labels, or all that is known of one problem."""
+"""What a run holds, as text: its stages, the rows of a stage, who said what of the labels, or all that is known of one problem
+(as text, or as a page whose tokens carry their traces)."""
 
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 from prm import config, witnesses
 from prm.errors import PrmError
 from prm.pipeline import summary
 from prm.records import Group, StepScores
-from prm.store import Run
+from prm.store import Run, write_file
 
 
 def stages(run: Run) -> Iterator[str]:
@@ -51,11 +54,43 @@ def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:
 
 def problem(run: Run, problem_id: str) -> Iterator[str]:
     """The problem, and each sample's steps with every signal's, label's and PRM's value beside them."""
+    split, group = _found(run, problem_id)
+    yield from _group(group, _scores(run, split, problem_id))
+
+
+def page(run: Run, problem_id: str, out: str, model: str | None, roles: str | None) -> Iterator[str]:
+    """Writes one problem as an HTML page, its tokens with the traces that `model` (None: the one sampled from) has of them; `roles`: a folder
+    of saved roles, or None. Raises PrmError before a model is loaded."""
+    from prm.page import data, html, reading
+
+    path = _writable(out)
+    split, group = _found(run, problem_id)
+    plan = reading.plan(run, model, roles)
+    made = html.page(data.gather(run, group, _scores(run, split, problem_id), plan)).encode()
+    write_file(path, made)
+    yield f"{out}: {len(group.samples)} samples, {len(made) / 1e6:.1f} MB; open it in a browser, no network is needed"
+
+
+def _writable(out: str) -> Path:
+    """The path, its folder made. A model is long to load: what cannot be written is told before."""
+    path = Path(out)
+    if path.is_dir():
+        raise PrmError(f"{out}: is a folder; name a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PrmError(f"{out}: cannot be written ({error.strerror}: {error.filename}); write elsewhere") from None
+    if not os.access(path.parent, os.W_OK):
+        raise PrmError(f"{out}: {path.parent} may not be written by you; write elsewhere")
+    return path
+
+
+def _found(run: Run, problem_id: str) -> tuple[str, Group]:
+    """The problem with its samples, and the split that it is in."""
     for split in (stage.removeprefix("problems.") for stage in run.stages("problems.")):
         for group in run.groups(split):
             if group.problem.id == problem_id:
-                yield from _group(group, _scores(run, split, problem_id))
-                return
+                return split, group
     raise PrmError(
         f"{run.path}: no problem '{problem_id}' with samples, steps and answers; `prm show {run.path} problems.test` "
         "lists them"

@@ -24,7 +24,13 @@ def show(given: argparse.Namespace) -> None:
     run = store.Run(given.run)
     if given.who and given.problem:
         raise PrmError("--who tells of whole stages, --problem of one problem; give one of them")
-    if given.who:
+    if given.html is None and (given.model or given.roles):
+        raise PrmError("--model, --roles: go with --html OUT, the page that they are for")
+    if given.html is not None and (given.stage or not given.problem):
+        raise PrmError("--html: shows one problem; give --problem ID with it, and no STAGE")
+    if given.html is not None:
+        lines = show.page(run, given.problem, given.html, given.model, given.roles)
+    elif given.who:
         lines = show.who(run, given.stage)
     elif given.stage:
         lines = show.rows(run, given.stage, given.problem)

@@ -1,12 +1,19 @@
-"""KL flow, entropy and surprise without the T x V logits: a few rows at a time through the output projection.
+"""KL flow, entropy and surprise without the T x V logits: a tile of rows x vocabulary at a time through the output projection.
 
-A block of rows is projected, normalised and reduced while it is still in the cache; its last row is carried to the next block, because
-KL_t needs two neighbouring distributions. On a GPU `kernel.py` does the same tile by tile, so that not even a block of logits is written out.
+Over the tiles of one block of rows a running maximum, the sum of exponentials and two expectations are kept (the online softmax of Milakov and
+Gimelshein 2018, as in FlashAttention). With l the logits and p their softmax:
+
+    lse_t = log sum_v exp l_t(v)
+    KL(p_t || p_{t-1}) = E_{p_t}[l_t] - E_{p_t}[l_{t-1}] - lse_t + lse_{t-1}
+    entropy_t = lse_t - E_{p_t}[l_t],   surprise_t = lse_{t-1} - l_{t-1}(token_t)
+
+Both rows of a pair lie in the same tile, so each logit is made once. On a GPU `kernel.py` does the same, and no tile is ever written out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +21,7 @@ import torch
 if TYPE_CHECKING:
     from prm.dynamics.head import Head
 
-BLOCK_LOGITS = 1 << 20  # float32 logits of one block: 4 MiB, about a core's share of the cache
+ROWS, COLUMNS = 1024, 1024  # of a tile: 4 MiB in float32, which stays in a cache; wide enough for a matrix product at full speed
 NAN = float("nan")
 
 
@@ -30,36 +37,47 @@ class Flow:
 @torch.inference_mode()
 def flow(hidden: torch.Tensor, tokens: torch.Tensor, first: torch.Tensor, head: Head) -> Flow:
     """hidden: (N, D), the projection's inputs of one or many texts, one after another. tokens: (N,) ids, row for row. first: (N,) bool,
-    true at each text's first row, whose KL and surprise have nothing before them."""
+    true at each text's first row, whose KL and surprise have nothing before them. Sums are in float32 whatever the types of hidden and head."""
     if len(hidden) == 0:
         empty = torch.zeros(0, device=hidden.device)
         return Flow(empty, empty, empty)
-    if hidden.is_cuda and head.fits_kernel:
+    if hidden.is_cuda and find_spec("triton"):
         from prm.dynamics.kernel import flow_cuda
 
         made = flow_cuda(hidden, tokens, head)
     else:
-        made = _in_blocks(hidden, tokens, head)
-    return Flow(made.kl.masked_fill(first, NAN), made.entropy, made.surprise.masked_fill(first, NAN))
+        made = _in_tiles(hidden, tokens, head)
+    # below zero it is rounding alone
+    return Flow(made.kl.clamp(min=0).masked_fill(first, NAN), made.entropy, made.surprise.masked_fill(first, NAN))
 
 
-def _in_blocks(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
+def _in_tiles(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
     """The same with texts taken as one: rows whose neighbour is another text's are for the caller to mask."""
-    size = max(1, BLOCK_LOGITS // head.vocabulary)
-    kl, entropy, surprise = (torch.empty(len(hidden), device=hidden.device) for _ in range(3))
-    logp = torch.empty(size + 1, head.vocabulary, device=hidden.device)  # row 0: the row before the block
-    p = torch.empty(size, head.vocabulary, device=hidden.device)
-    kl[0] = surprise[0] = NAN
-    logp[0].zero_()
-    for start in range(0, len(hidden), size):
-        rows = min(size, len(hidden) - start)
-        here, now, before = slice(start, start + rows), logp[1 : rows + 1], logp[:rows]
-        torch.log_softmax(head.logits(hidden[here]), -1, dtype=torch.float32, out=now)
-        torch.exp(now, out=p[:rows])
-        inner, cross = (torch.einsum("nv,nv->n", p[:rows], other) for other in (now, before))
-        entropy[here] = -inner
-        surprise[here] = -before.gather(1, tokens[here, None]).squeeze(1)
-        kl[here] = inner - cross
-        logp[0] = logp[rows]
-    kl[0] = surprise[0] = NAN
+    kl, entropy, surprise = (torch.full(hidden.shape[:1], NAN, device=hidden.device) for _ in range(3))
+    for start in range(0, len(hidden), ROWS):
+        begin, stop = max(start - 1, 0), min(start + ROWS, len(hidden))  # a block takes the row before it along
+        block = hidden[begin:stop].float()
+        lse, own, cross = _expectations(block, head)
+        entropy[begin:stop] = lse - own
+        kl[begin + 1 : stop] = own[1:] - cross - (lse[1:] - lse[:-1])
+        surprise[begin + 1 : stop] = lse[:-1] - head.of_tokens(block[:-1], tokens[begin + 1 : stop])
     return Flow(kl, entropy, surprise)
+
+
+def _expectations(block: torch.Tensor, head: Head) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """lse_t (R,), E_{p_t}[l_t] (R,) and E_{p_t}[l_{t-1}] (R - 1,) of the rows (R, D)."""
+    rows = len(block)
+    room = block.new_empty(2, rows * COLUMNS)
+    peak = block.new_full((rows,), -torch.inf)
+    total, own, cross = block.new_zeros(rows), block.new_zeros(rows), block.new_zeros(rows - 1)
+    for first in range(0, head.vocabulary, COLUMNS):
+        width = min(COLUMNS, head.vocabulary - first)
+        logits, p = (part[: rows * width].view(rows, width) for part in room)
+        head.tile(block, first, logits)
+        old, peak = peak, torch.maximum(peak, logits.amax(-1))
+        torch.sub(logits, peak[:, None], out=p).exp_()
+        fade = (old - peak).exp_()
+        total.mul_(fade).add_(p.sum(-1))
+        own.mul_(fade).add_(torch.linalg.vecdot(p, logits))
+        cross.mul_(fade[1:]).add_(torch.linalg.vecdot(p[1:], logits[:-1]))
+    return peak + total.log(), own / total, cross / total[1:]

@@ -28,17 +28,30 @@ class Head:
     def vocabulary(self) -> int:
         return self.weight.shape[0]
 
-    @property
-    def fits_kernel(self) -> bool:
-        """Whether `kernel.py` knows all that this head does."""
-        return self.softcap is None
-
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """(N, V) of (N, D), in the weight's type."""
-        made = torch.nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias)
+        return self._finished(torch.nn.functional.linear(hidden.to(self.weight.dtype), self.weight, self.bias))
+
+    def tile(self, hidden: torch.Tensor, first: int, out: torch.Tensor) -> torch.Tensor:
+        """Logits of `out`'s (N, C) columns, those from `first` on, written there; hidden and out in float32, whatever the weight's type."""
+        part = slice(first, first + out.shape[1])
+        weight = self.weight[part].float().T
+        if self.bias is None:
+            torch.mm(hidden, weight, out=out)
+        else:
+            torch.addmm(self.bias[part].float(), hidden, weight, out=out)
+        return self._finished(out)
+
+    def of_tokens(self, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(N,): each row's logit of one token, in float32."""
+        made = (hidden.float() * self.weight[tokens].float()).sum(-1)
+        return self._finished(made if self.bias is None else made.add_(self.bias[tokens]))
+
+    def _finished(self, made: torch.Tensor) -> torch.Tensor:
+        """What comes after the linear layer, in place."""
         if self.scale != 1.0:
-            made = made * self.scale
-        return made if self.softcap is None else torch.tanh(made / self.softcap) * self.softcap
+            made.mul_(self.scale)
+        return made if self.softcap is None else made.div_(self.softcap).tanh_().mul_(self.softcap)
 
 
 @torch.inference_mode()

@@ -52,7 +52,7 @@ class Stream:
         undefined = logp.new_tensor(NAN)
         told = {"entropy": -(p * logp).sum(), "kl": undefined, "surprise": undefined}
         if before is not None:
-            told["kl"] = (p * (logp - before)).sum()
+            told["kl"] = (p * (logp - before)).sum().clamp(min=0)
             told["surprise"] = undefined if token is None else -before[token]
         self._logp = logp
         return told

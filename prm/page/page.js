@@ -1,0 +1,236 @@
+// The page: what is chosen (sample, trace, scores, token) lives in `state`; every part draws itself from it.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const THREE = ["kl", "curl_norm", "rpi"]; // always in the chart
+const KINDS = { signal: "signals", labels: "labels", scores: "scores of a PRM" };
+const by = (id) => document.getElementById(id);
+const trace = (name) => data.traces.find((t) => t.name === name);
+const first = (kind) => data.sources.find((s) => s.kind === kind)?.name;
+const state = { sample: 0, trace: "none", token: null, pointed: null, sources: new Set() };
+state.trace = data.traces.find((t) => known(t.low))?.name ?? "none";
+state.sources = new Set(Object.keys(KINDS).map(first).filter(Boolean));
+const chart = makeChart(by("chart"), (token) => choose(token), (token) => { state.pointed = token; mark(); });
+
+function make(tag, attributes = {}, ...inside) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...inside);
+  return made;
+}
+
+const sample = () => data.samples[state.sample];
+const tokens = () => [...by("text").querySelectorAll(".token")];
+const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥") || "(part of a character)";
+const hue = (role) => Math.round((role * 137.5 + 250) % 360); // neighbours far apart
+const rolesOf = (made) => made.ends.map((_, step) => made.roles[step] ?? null);
+const sourceTitle = (source) => `${source.kind === "scores" ? "PRM" : source.kind.replace(/s$/, "")} ${source.label}`;
+
+// ---- what is chosen ----
+
+function drawPicker() {
+  const scored = data.sources.find((s) => s.kind === "scores" && state.sources.has(s.name)) ?? data.sources.find((s) => s.kind === "scores");
+  by("picker").querySelector("legend").textContent = scored ? `samples: answer, and ${sourceTitle(scored)} (${scored.reduce ?? "steps"})` : "samples: answer";
+  by("picker").querySelector(".cards").replaceChildren(...data.samples.map((made, i) => {
+    const input = make("input", { type: "radio", name: "sample", value: i, id: `sample-${i}` });
+    input.checked = i === state.sample;
+    input.addEventListener("change", () => pick(i));
+    const answer = make("b", { title: made.answer || made.why }, made.answer || `no answer`);
+    const whole = scored ? made.whole[scored.name] : undefined;
+    const line = make("span", { class: "line" }, make("span", { class: "quiet" }, `#${made.index}`), answer);
+    return make("label", { for: input.id }, input, line, ...(scored ? [bar(whole)] : []));
+  }));
+}
+
+function drawButtons() {
+  const all = [...data.traces, { name: "none", label: "none", low: 0 }];
+  by("traces").replaceChildren(...all.map((t) => {
+    const button = make("button", { type: "button", "data-trace": t.name, "aria-pressed": t.name === state.trace }, t.label);
+    button.disabled = !known(t.low);
+    if (button.disabled) button.title = "this model has no such trace";
+    button.addEventListener("click", () => { state.trace = t.name; drawButtons(); colour(); drawChart(); by("traces").querySelector(`[data-trace=${t.name}]`).focus(); });
+    return button;
+  }));
+  const t = trace(state.trace);
+  if (!t) return by("legend").replaceChildren(make("span", { class: "quiet" }, "no colour"));
+  const unit = t.unit && ` ${t.unit}`;
+  const scale = make("span", { class: "scale", role: "img", "aria-label": `${t.label} from ${shown(t.low)} (pale) to ${shown(t.high)} (deep)` },
+    make("span", {}, `≤ ${shown(t.low)}`), make("i", { class: "ramp" }), make("span", {}, `≥ ${shown(t.high)}${unit}`));
+  by("legend").replaceChildren(scale, make("span", { class: "quiet" }, t.about));
+}
+
+function drawSources() {
+  by("sources").querySelector("summary").textContent = `scores beside the steps: ${data.sources.filter((s) => state.sources.has(s.name)).map(sourceTitle).join(", ") || "none"}`;
+  by("sources").hidden = !data.sources.length;
+  by("sources").querySelector(".groups").replaceChildren(...Object.entries(KINDS).map(([kind, title]) => {
+    const boxes = data.sources.filter((s) => s.kind === kind).map((s) => {
+      const box = make("input", { type: "checkbox", "data-source": s.name });
+      box.checked = state.sources.has(s.name);
+      box.addEventListener("change", () => { state.sources[box.checked ? "add" : "delete"](s.name); drawSources(); drawPicker(); drawSteps(); by("sources").querySelector(`[data-source="${CSS.escape(s.name)}"]`).focus(); });
+      return make("label", {}, box, s.label);
+    });
+    return make("div", { role: "group", "aria-label": title }, make("span", { class: "quiet" }, title), ...boxes);
+  }).filter((group) => group.querySelector("input")));
+}
+
+// ---- the text ----
+
+function bar(value) {
+  const made = make("span", { class: known(value) ? "bar" : "bar none" }, make("i"), make("span", { class: "num" }, belief(value)));
+  if (known(value)) made.style.setProperty("--value", `${value * 100}%`);
+  return made;
+}
+
+function chip(role) {
+  const made = make("span", { class: "chip", title: `confidence ${belief(role.confidence)}` }, data.roles[role.role]);
+  made.style.setProperty("--hue", hue(role.role));
+  return made;
+}
+
+function scoresOf(made, step, names) {
+  return names.filter((s) => made.scores[s.name]).map((s) =>
+    make("span", { class: "score", "data-source": s.name }, make("span", { class: "quiet" }, sourceTitle(s)), bar(made.scores[s.name][step])));
+}
+
+function drawText() {
+  const made = sample(), letters = Array.from(made.text); // by code points, as the offsets count
+  const count = Math.max(made.ends.length, 1), words = Array.from({ length: count }, () => make("p", { class: "words" }));
+  let at = 0;
+  made.spans.forEach(([start, end], i) => {
+    const home = words[made.steps[i] ?? 0], last = made.steps[i + 1] !== made.steps[i];
+    if (start > at) home.append(letters.slice(at, start).join(""));
+    home.append(tokenOf(letters.slice(Math.max(start, at), end).join(""), i, last));
+    at = Math.max(at, end);
+  });
+  words[count - 1].append(letters.slice(at).join(""));
+  by("text").replaceChildren(...words.map((p, step) => row(p, step, made)));
+  by("title").textContent = `Sample ${made.index}: ${made.answer ? `answer ${made.answer}` : `no answer (${made.why})`}`;
+  const unread = made.unread && ` · no traces: ${made.unread.replaceAll("_", " ")}`;
+  const rejected = made.why && made.answer ? ` · ${made.why.replaceAll("_", " ")}` : "";
+  by("facts").textContent = `${made.spans.length} tokens, ${made.ends.length} steps${made.cluster >= 0 ? ` · answer cluster ${made.cluster}` : ""}${rejected}${unread}`;
+  drawSteps();
+  colour();
+  drawChart();
+  choose(made.spans.length ? 0 : null, false);
+}
+
+function tokenOf(text, i, last) {
+  const breaks = text.endsWith("\n");
+  const made = make("span", { class: "token", tabindex: -1, role: "button", "aria-pressed": false, "data-token": i }, last ? text.replace(/\n+$/, "") : text);
+  if (breaks) made.classList.add("breaks");
+  if (!text) made.classList.add("part");
+  return made;
+}
+
+function row(words, step, made) {
+  const number = made.ends.length ? make("span", { class: "number", "aria-label": `step ${step + 1}` }, step + 1) : "";
+  return make("div", { class: "step", "data-step": step }, number, words, make("div", { class: "side" }));
+}
+
+function drawSteps() {
+  const made = sample(), roles = rolesOf(made), chosen = data.sources.filter((s) => state.sources.has(s.name));
+  for (const side of by("text").querySelectorAll(".side")) {
+    const step = Number(side.parentElement.dataset.step);
+    const said = made.ends.length ? scoresOf(made, step, chosen) : [];
+    side.replaceChildren(...(roles[step] ? [chip(roles[step])] : data.roles && made.ends.length ? [make("span", { class: "quiet" }, "role –")] : []), ...said);
+  }
+}
+
+function colour() {
+  const t = trace(state.trace), values = t ? sample().values[t.name] ?? [] : [];
+  tokens().forEach((token, i) => {
+    token.classList.toggle("missing", Boolean(t) && !known(values[i]));
+    const heat = t && known(values[i]) ? Math.max(0, Math.min(1, t.high > t.low ? (values[i] - t.low) / (t.high - t.low) : 0.5)) : 0;
+    token.style.setProperty("--heat", heat.toFixed(3));
+  });
+}
+
+function drawChart() {
+  const made = sample(), names = [...new Set([...THREE, ...(trace(state.trace) ? [state.trace] : [])])];
+  const lanes = names.map((name) => ({ ...trace(name), values: made.values[name] ?? [], chosen: name === state.trace }));
+  chart.draw(lanes, made.steps, rolesOf(made).map((role) => role && hue(role.role)));
+  mark();
+}
+
+// ---- the token ----
+
+function choose(token, focus = true) {
+  tokens().forEach((other, i) => { other.tabIndex = i === (token ?? 0) ? 0 : -1; other.setAttribute("aria-pressed", i === token); });
+  state.token = token;
+  drawPanel();
+  mark();
+  const target = token === null ? null : tokens()[token];
+  if (target && focus === "text") target.focus({ preventScroll: true });
+  if (target && focus) target.scrollIntoView({ block: "nearest" });
+}
+
+function mark() {
+  tokens().forEach((token, i) => token.classList.toggle("pointed", i === state.pointed));
+  chart.mark(state.token, state.pointed);
+}
+
+function drawPanel() {
+  const made = sample(), i = state.token;
+  if (i === null) return by("panel").replaceChildren(make("p", { class: "quiet" }, "This sample has no tokens."));
+  const letters = Array.from(made.text), [start, end] = made.spans[i], step = made.steps[i];
+  const facts = data.traces.map((t) => {
+    const value = made.values[t.name]?.[i];
+    return [make("dt", {}, t.label), make("dd", { "data-value": t.name }, shown(value), ...(t.unit && known(value) ? [make("span", { class: "quiet" }, ` ${t.unit}`)] : []))];
+  });
+  const role = step === null ? null : rolesOf(made)[step];
+  const about = step === null ? [] : [
+    make("h3", {}, `step ${step + 1} of ${made.ends.length}`),
+    ...(role ? [make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` confidence ${belief(role.confidence)}`))] : data.roles ? [make("p", { class: "quiet" }, "role –")] : []),
+    make("div", { class: "scores" }, ...scoresOf(made, step, data.sources)),
+  ];
+  const word = visible(letters.slice(start, end).join(""));
+  by("panel").replaceChildren(make("p", { class: "word" }, word), make("p", { class: "quiet place" }, `token ${i + 1} of ${made.spans.length}, characters ${start} to ${end}`),
+    make("dl", {}, ...facts.flat()), ...about);
+  const slider = { "aria-valuemin": 1, "aria-valuemax": made.spans.length, "aria-valuenow": i + 1, "aria-valuetext": `token ${i + 1}, ${word}: ${data.traces.map((t) => `${t.label} ${shown(made.values[t.name]?.[i])}`).join(", ")}` };
+  for (const [name, value] of Object.entries(slider)) by("chart").setAttribute(name, value);
+}
+
+function walk(key) {
+  const { steps } = sample(), last = steps.length - 1, i = state.token ?? 0;
+  const step = (by) => { const wanted = (steps[i] ?? 0) + by, to = steps.indexOf(wanted); return to < 0 ? i : to; };
+  const moves = { ArrowRight: i + 1, ArrowLeft: i - 1, ArrowDown: step(1), ArrowUp: step(-1), Home: 0, End: last };
+  return key in moves && last >= 0 ? Math.max(0, Math.min(last, moves[key])) : null;
+}
+
+for (const id of ["text", "chart"])
+  by(id).addEventListener("keydown", (event) => {
+    const token = event.ctrlKey || event.altKey || event.metaKey ? null : walk(event.key);
+    if (token === null) return;
+    event.preventDefault();
+    choose(token, id);
+  });
+const tokenAt = (event) => { const found = event.target.closest?.(".token"); return found ? Number(found.dataset.token) : null; };
+for (const kind of ["click", "focusin"]) by("text").addEventListener(kind, (event) => { const token = tokenAt(event); if (token !== null) choose(token, false); });
+by("text").addEventListener("pointerover", (event) => { state.pointed = tokenAt(event); mark(); });
+by("text").addEventListener("pointerleave", () => { state.pointed = null; mark(); });
+
+// ---- the rest ----
+
+function pick(i) {
+  state.sample = i;
+  state.pointed = null;
+  drawText();
+}
+
+function theme(wanted) {
+  const dark = wanted ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  if (wanted) document.documentElement.dataset.theme = wanted;
+  by("theme").textContent = dark === "dark" ? "light" : "dark";
+  by("theme").setAttribute("aria-label", `change to ${by("theme").textContent} colours`);
+}
+by("theme").addEventListener("click", () => theme(by("theme").textContent));
+
+by("where").textContent = `${data.run} · ${data.id}`;
+by("problem").textContent = data.text.trim();
+by("about").textContent = [`Read by ${data.model}, layer ${data.layer}, RPI over ${data.window} states, behind ${JSON.stringify(data.template)}.`,
+  "Colours run from the 5th to the 95th percentile over all samples of this problem.", ...data.notes].join(" ");
+theme();
+drawPicker();
+drawButtons();
+drawSources();
+drawText();
+new ResizeObserver(drawChart).observe(by("chart").parentElement);
