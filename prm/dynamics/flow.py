@@ -21,7 +21,10 @@ import torch
 if TYPE_CHECKING:
     from prm.dynamics.head import Head
 
-ROWS, COLUMNS = 1024, 1024  # of a tile: 4 MiB in float32, which stays in a cache; wide enough for a matrix product at full speed
+ROWS, COLUMNS = (
+    1024,
+    1024,
+)  # of a tile: 4 MiB in float32, which stays in a cache; wide enough for a matrix product at full speed
 NAN = float("nan")
 
 

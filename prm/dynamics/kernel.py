@@ -47,7 +47,9 @@ def _shares(
     split = tl.program_id(1)
     row = (tl.program_id(0) * ROWS + tl.arange(0, ROWS)).to(tl.int64)
     real = row < N
-    row_before = tl.maximum(row - 1, 0)  # the first row is its own neighbour: its KL and surprise are masked by the caller
+    row_before = tl.maximum(
+        row - 1, 0
+    )  # the first row is its own neighbour: its KL and surprise are masked by the caller
     token = tl.load(tokens + row, mask=real, other=0)
     peak = tl.full((ROWS,), float("-inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
@@ -124,6 +126,7 @@ def flow_cuda(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
         ROWS=rows,
         COLUMNS=columns,
         DEPTH=depth,
+        num_warps=8,  # with 4 the two accumulators spill
     )
     return _joined(*sums)
 

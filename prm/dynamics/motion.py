@@ -26,7 +26,7 @@ def motion(hidden: torch.Tensor, window: int) -> dict[str, torch.Tensor]:
 def past_means(hidden: torch.Tensor, window: int) -> torch.Tensor:
     """(..., T - 1, D): for t = 1..T-1 the mean of the states t - window .. t - 1, of as many as there are."""
     total = hidden.double().cumsum(-2)  # in double: a difference of long sums
-    count = torch.arange(1, hidden.shape[-2], device=hidden.device).clamp(max=window).unsqueeze(-1)
+    count = torch.arange(1, max(hidden.shape[-2], 1), device=hidden.device).clamp(max=window).unsqueeze(-1)
     sums = total[..., :-1, :].clone()
     sums[..., window:, :] -= total[..., : max(hidden.shape[-2] - 1 - window, 0), :]
     return (sums / count).float()

@@ -71,11 +71,14 @@ class Reader:
     """A loaded model with its tokenizer. `layers` are config.layers as indices from 0."""
 
     def __init__(self, config: Config, model, tokenizer, head):
+        from prm.encode import specials
+
         self.config, self.model, self.tokenizer, self.head = config, model, tokenizer, head
         shape = model.config.get_text_config()
         self.layers = _layers(config.layers, shape.num_hidden_layers)
         self.width = shape.hidden_size
         self.max_tokens = _limit(config.max_tokens, model)
+        self._before, self._behind = specials(tokenizer)
 
     @classmethod
     def open(cls, config: Config) -> Reader:
@@ -131,15 +134,10 @@ class Reader:
         return made
 
     def _windows(self, index: int, prompt: str, text: str) -> tuple[list[_Window], tuple, str]:
-        from prm.encode import specials
-        from prm.spans import char_spans
-
-        ids = self._tokenise(text)
+        ids, spans = self._tokenise(text)
         if not ids:
             return [], (), "no_tokens"
-        spans = tuple(char_spans(text, ids, self.tokenizer))
-        before, close = specials(self.tokenizer)
-        before = before + self._tokenise(prompt)
+        before, close = self._before + self._tokenise(prompt)[0], self._behind
         room = self.max_tokens - len(before) - len(close)
         if len(ids) <= room:
             return [_Window(index, 0, before + ids + close, len(before))], spans, ""
@@ -152,12 +150,17 @@ class Reader:
             at = start + room
         return windows, spans, ""
 
-    def _tokenise(self, text: str) -> list[int]:
-        return (
-            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-            if text
-            else []
-        )
+    def _tokenise(self, text: str) -> tuple[list[int], tuple[tuple[int, int], ...]]:
+        """The text's ids and their characters. Text never becomes a special token."""
+        from prm.spans import char_spans
+
+        if not text:
+            return [], ()
+        options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        made = self.tokenizer(text, return_offsets_mapping=self.tokenizer.is_fast, **options)
+        ids = list(made["input_ids"])
+        spans = made["offset_mapping"] if self.tokenizer.is_fast else char_spans(text, ids, self.tokenizer)
+        return ids, tuple(map(tuple, spans))
 
     def _batches(self, jobs: list[_Window]) -> Iterator[list[_Window]]:
         budget, start = BUDGET.get(self.model.device.type, BUDGET["cpu"]), 0
@@ -188,11 +191,9 @@ class Reader:
         self, windows, ids, top_BTD: torch.Tensor, layers_LBTD: torch.Tensor, hidden: bool, traces: bool
     ) -> list[dict]:
         from prm.dynamics.motion import motion
-        from prm.encode import specials
 
-        behind = len(specials(self.tokenizer)[1])
         made: list[dict] = [{} for _ in windows]
-        kept = [slice(w.begin, len(w.ids) - behind) for w in windows]
+        kept = [slice(w.begin, len(w.ids) - len(self._behind)) for w in windows]
         if traces:
             for name, values in motion(layers_LBTD, self.config.window).items():
                 for b, (told, rows) in enumerate(zip(made, kept)):
