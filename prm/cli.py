@@ -21,6 +21,8 @@ examples:
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
   prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
+  prm roles corpus.jsonl -o runs/roles               what kinds of step there are in texts, found in a model's hidden states
+  prm harvest corpus.jsonl --roles runs/roles -o runs/harvest    every text in steps with their roles, as a data set; goes on after a stop
 """
 
 
@@ -192,6 +194,43 @@ def parser() -> argparse.ArgumentParser:
         "where nothing could be chosen; values and reasons are the samples'; of reasked-vote "
         '{"problem_id", "answer", "score", "reason", "answers", "scores"}',
     )
+    roles = _verb(
+        made,
+        "roles",
+        verbs.roles,
+        "find the roles of steps in a corpus, by clustering a model's hidden states",
+        "prm roles corpus.jsonl -o runs/roles\n"
+        "prm roles corpus.jsonl -o runs/roles corpus.prompt=problem reader.model=FOLDER_OR_HUB_ID cluster.roles=6\n"
+        "prm roles corpus.parquet -o runs/roles --recipe recipes/roles.yaml corpus.limit=500",
+    )
+    _corpus(roles)
+    roles.add_argument(
+        "--recipe", help="model, layer, segmenter, clusters and the corpus' columns (default recipes/roles.yaml)"
+    )
+    _overrides(roles, "values of the recipe: corpus.text=solution reader.layers=[6]")
+    roles.add_argument("-o", "--out", required=True, metavar="FOLDER", help="where the roles are saved")
+
+    harvest = _verb(
+        made,
+        "harvest",
+        verbs.harvest,
+        "label a corpus with roles: its segments, each with role, confidence and centre; going on where an earlier run stopped",
+        "prm harvest corpus.jsonl --roles runs/roles -o runs/harvest\n"
+        "prm harvest corpus.parquet --roles runs/roles -o runs/harvest corpus.prompt=problem corpus.limit=1000 shard=100",
+    )
+    _corpus(harvest)
+    harvest.add_argument("--roles", required=True, metavar="FOLDER", help="roles that `prm roles` saved")
+    _overrides(
+        harvest, "corpus.text=solution (columns and rows, as in recipes/roles.yaml), shard=500 (documents of one file)"
+    )
+    harvest.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="OUT",
+        help="folder of Parquet files with a data card, which datasets.load_dataset reads: document, segment, start, end, text, role, "
+        "role_name, confidence, centre, tokens; a document that has no segments is a row with a reason",
+    )
     return top
 
 
@@ -206,6 +245,14 @@ def _verb(made, name: str, function, what: str, example: str) -> argparse.Argume
     )
     verb.set_defaults(verb=function)
     return verb
+
+
+def _corpus(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "corpus",
+        metavar="CORPUS",
+        help="JSONL(.gz) or Parquet file, folder of data files, or a data set's hub id, read as a stream",
+    )
 
 
 def _overrides(verb: argparse.ArgumentParser, what: str) -> None:

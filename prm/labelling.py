@@ -12,7 +12,6 @@ recipe given.
 from __future__ import annotations
 
 import os
-import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -111,20 +110,10 @@ class Labeller:
 CHECKS = Labeller(signals={"calculator": {}, "asked": {}})
 
 
-def default_recipe() -> Path:
-    """recipes/label.yaml of the checkout, or where an installation put it."""
-    checkout = Path(__file__).parent.parent / "recipes" / "label.yaml"
-    return (
-        checkout
-        if checkout.is_file()
-        else Path(sysconfig.get_path("data")) / "share" / "prm" / "recipes" / "label.yaml"
-    )
-
-
 def load(recipe: str | os.PathLike | None = None) -> Labeller:
     """A label recipe from its file; of a whole recipe (one with `problems`) the segmenter, answers and the first arm
     made of texts alone."""
-    path = Path(recipe) if recipe is not None else default_recipe()
+    path = Path(recipe) if recipe is not None else recipefile.shipped("label.yaml")
     mapping = recipefile.read(path, (), unfilled=("problems", "references", "engine", "prm"))
     made = (_of_run_recipe if "problems" in mapping else _of_label_recipe)(mapping, f"{path}:")
     made.cutter(f"{path}: ")

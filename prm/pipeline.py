@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +33,7 @@ def check(recipe: Recipe) -> dict[str, list[Problem]]:
         and not Path(recipe.references.path).is_file()
     ):
         raise PrmError(f"{recipe.references.path}: no such file, named by references.path; check the path")
-    _check_writable(recipe.folder)
+    store.check_writable(recipe.folder)
     drawn = {split: problems.load(source) for split, source in recipe.problems.items()}
     _check_apart(drawn)
     return drawn
@@ -150,14 +149,6 @@ def _tell_usage(recipe: Recipe, stage: Stage) -> None:
     reduce = recipe.arms[stage.name.removeprefix("prm.")].reduce
     usage = {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)}
     store.write_file(stage.folder(recipe).path / "model" / "usage.json", json.dumps(usage, indent=2).encode())
-
-
-def _check_writable(folder: Path) -> None:
-    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not there.is_dir():
-        raise PrmError(f"{folder}: {there} is a file, not a folder; give another folder with out=...")
-    if not os.access(there, os.W_OK):
-        raise PrmError(f"{folder}: {there} cannot be written to; give another folder with out=...")
 
 
 def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:

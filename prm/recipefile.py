@@ -7,6 +7,7 @@ file, `prm run FILE pool=mine.jsonl` fills them in; null means that the user mus
 from __future__ import annotations
 
 import re
+import sysconfig
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ def read(path: Path, overrides: Sequence[str], unfilled: Collection[str] = ()) -
         _override(mapping, given, override)
     where = f"{path}:"
     return {k: v if k in unfilled else _fill(v, given, config.at(where, k)) for k, v in mapping.items()}
+
+
+def shipped(name: str) -> Path:
+    """A recipe that comes with the package: of the checkout, or where an installation put it."""
+    checkout = Path(__file__).parent.parent / "recipes" / name
+    return checkout if checkout.is_file() else Path(sysconfig.get_path("data")) / "share" / "prm" / "recipes" / name
+
+
+def of_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """The mapping that overrides alone make."""
+    mapping: dict[str, Any] = {}
+    for override in overrides:
+        _override(mapping, {}, override)
+    return mapping
 
 
 def _override(mapping: dict, given: dict, override: str) -> None:

@@ -157,6 +157,22 @@ def groups(
     return [Group(p, *map(tuple, parts[p.id])) for p in problems]
 
 
+def check_writable(folder: Path) -> None:
+    """PrmError where the folder can neither be written to nor made."""
+    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise PrmError(f"{folder}: {there} is a file, not a folder; give another folder")
+    if not os.access(there, os.W_OK):
+        raise PrmError(f"{folder}: {there} cannot be written to; give another folder")
+
+
+def check_own(folder: Path, marker: str) -> None:
+    """PrmError for a folder that holds something, and not the file `marker` that says it is ours to write into."""
+    there = sorted(p.name for p in folder.glob("*") if not p.name.startswith(".")) if folder.is_dir() else []
+    if there and marker not in there:
+        raise PrmError(f"{folder}: holds other things ({', '.join(there[:3])}); give a new or empty folder")
+
+
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Holds the run folder for this process; the kernel lets go of it however the process ends."""
@@ -168,7 +184,7 @@ def lock(path: Path) -> Iterator[None]:
             handle.seek(0)
             raise PrmError(
                 f"{path}: process {handle.read().strip() or 'unknown'} is already running this; wait for it or "
-                "give another folder with out=..."
+                "give another folder"
             ) from None
         handle.truncate(0)
         handle.write(str(os.getpid()))

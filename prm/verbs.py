@@ -88,9 +88,22 @@ def _reasked(given: argparse.Namespace, folder) -> None:
     reasking.reasked_vote(given.pool, given.out, given.recipe, given.overrides, folder, given.reduce)
 
 
+def roles(given: argparse.Namespace) -> None:
+    from prm.roles import recipe
+
+    for line in recipe.lines(recipe.fit_corpus(recipe.load(given.recipe, given.corpus, given.overrides), given.out)):
+        print(line)
+
+
+def harvest(given: argparse.Namespace) -> None:
+    from prm.roles import harvest
+
+    harvest.harvest(given.roles, given.out, harvest.settings(given.corpus, given.overrides))
+
+
 def _apart(path: str, out: str) -> None:
     if os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
         raise PrmError(f"{out}: is the input too; give another -o")
 
 
-GO_ON = (run,)  # the verbs that keep what was finished when they are stopped
+GO_ON = (run, harvest)  # the verbs that keep what was finished when they are stopped

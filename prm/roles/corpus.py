@@ -13,9 +13,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from prm import store, tables
+from prm import tables
 from prm.errors import PrmError
 
+PROMPT = "{prompt}"
 _FIRST = 100  # rows among which the columns asked for must be found before anything costly begins
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILES = (".jsonl", ".json", ".gz", ".parquet")
@@ -25,6 +26,7 @@ _FILES = (".jsonl", ".json", ".gz", ".parquet")
 class Config:
     """path: a .jsonl, .jsonl.gz or .parquet file, a folder of data files, or a hub id; streamed.
     text, prompt, id: columns. Without prompt nothing stood before a text; without id a document is named by its row, from 1.
+    template: what stood before the text, to the character, made of the prompt.
     subset, split, revision: of a folder or hub id (without a revision the hub's newest is read). limit: rows, null for all.
     max_chars: a longer text is rejected as "too_long", for its hidden states must fit into memory; 0 = no limit.
     """
@@ -33,6 +35,7 @@ class Config:
     text: str = "text"
     prompt: str | None = None
     id: str | None = None
+    template: str = "{prompt}\n"
     subset: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -44,6 +47,8 @@ class Config:
             raise ValueError(f"limit: {self.limit} is not positive; null takes every row")
         if self.max_chars < 0:
             raise ValueError(f"max_chars: {self.max_chars} is negative; 0 takes texts of any length")
+        if PROMPT not in self.template:
+            raise ValueError(f"template: {self.template!r} has no {PROMPT}; put it where the prompt goes")
 
     @property
     def columns(self) -> list[str]:
@@ -52,13 +57,12 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One row of a corpus. row: its number from 1; id: the id column's, else str(row).
+    """One row of a corpus. id: the id column's, else the row's number from 1; prompt: what stood before the text, to the character.
 
     reason: "" or why there is nothing to read: "bad_row" (no JSON object, not UTF-8), "no_text" (missing or null), "not_text", "empty",
     "too_long", "no_prompt", "no_id".
     """
 
-    row: int
     id: str
     prompt: str
     text: str
@@ -97,6 +101,8 @@ def kind(path: str) -> str:
 
 def identity(config: Config) -> Any:
     """What tells a corpus on this disk from another; None for one on the hub."""
+    from prm import store
+
     there = Path(config.path).expanduser()
     return store.fingerprint(there) if there.exists() else None
 
@@ -121,15 +127,16 @@ def _check(config: Config, rows: Sequence[tables.Row | PrmError]) -> None:
 
 def _document(config: Config, number: int, row: tables.Row | PrmError) -> Document:
     if isinstance(row, PrmError):
-        return Document(number, str(number), "", "", "bad_row")
-    id = str(number) if config.id is None else row.get(config.id)
-    if isinstance(id, int) and not isinstance(id, bool):
-        id = str(id)
-    if not isinstance(id, str) or not id:
-        return Document(number, str(number), "", "", "no_id")
+        return Document(str(number), "", "", "bad_row")
+    id = number if config.id is None else row.get(config.id)
+    if isinstance(id, bool) or not isinstance(id, (int, str)) or id == "":
+        return Document(str(number), "", "", "no_id")
     text, prompt = row.get(config.text), "" if config.prompt is None else row.get(config.prompt)
     reason = _text_reason(text, config.max_chars) or ("" if isinstance(prompt, str) else "no_prompt")
-    return Document(number, id, "" if reason else prompt, "" if reason else text, reason)
+    if reason:
+        return Document(str(id), "", "", reason)
+    before = "" if config.prompt is None else config.template.replace(PROMPT, prompt)
+    return Document(str(id), before, text)
 
 
 def _text_reason(text: Any, max_chars: int) -> str:
