@@ -2,7 +2,7 @@
 // The traces of one sample over its tokens: a lane a trace, boundaries as vertical lines, one place in it shared with the text.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANE = 58, GAP = 12, TOP = 26, LEFT = 46, RIGHT = 10;
+const LANE = 42, GAP = 20, TOP = 40, LEFT = 48, RIGHT = 6;
 const EDGE = 18; // pixels that a step's number needs
 
 function shape(tag, attributes, text) {
@@ -26,7 +26,7 @@ function makeChart(host, choose, point) {
   // traces: [{label, least, most, values, chosen}]; steps: the step of each token; hues: a step's role as a hue, or null
   function draw(traces, steps, hues) {
     tokens = steps.length;
-    const width = host.clientWidth, height = TOP + traces.length * (LANE + GAP);
+    const width = host.clientWidth, height = TOP + traces.length * (LANE + GAP) - GAP + 2;
     host.setAttribute("viewBox", `0 0 ${width} ${height}`);
     host.style.height = `${height}px`;
     x = (token) => LEFT + (token * (width - LEFT - RIGHT)) / Math.max(tokens, 1); // the token's left edge
@@ -39,10 +39,10 @@ function makeChart(host, choose, point) {
     const y = (value) => top + (most > least ? ((most - value) / (most - least)) * LANE : LANE / 2);
     const centre = (i) => (x(i) + x(i + 1)) / 2;
     const parts = [
-      shape("text", { class: trace.chosen ? "name chosen" : "name", x: LEFT + 4, y: top + 2 }, trace.label),
+      shape("text", { class: trace.chosen ? "name chosen" : "name", x: LEFT, y: top - 5 }, trace.label),
       shape("line", { class: "base", x1: LEFT, x2: x(tokens), y1: top + LANE, y2: top + LANE }),
     ];
-    if (least === null) return { y, centre, values: [], parts: [...parts, shape("text", { x: LEFT + 4, y: top + 34 }, "–")] };
+    if (least === null) return { y, centre, values: [], parts: [...parts, shape("text", { x: LEFT, y: top + 26 }, "–")] };
     parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + 9 }, shown(most)));
     parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + LANE }, shown(least)));
     for (const run of runs(values)) {
@@ -63,9 +63,9 @@ function makeChart(host, choose, point) {
       const strip = shape("rect", { class: "strip", x: left + 0.5, y: 0, width: Math.max(right - left - 1, 0.5), height: 5, rx: 2 });
       if (hues[step] !== null) strip.style.setProperty("--hue", hues[step]);
       else strip.classList.add("plain");
-      made.push(strip, shape("line", { class: "edge", x1: left, x2: left, y1: 0, y2: height - GAP }));
+      made.push(strip, shape("line", { class: "edge", x1: left, x2: left, y1: 0, y2: height - 2 }));
       if (left - last >= EDGE) {
-        made.push(shape("text", { class: "step", x: left + 3, y: 17 }, step + 1));
+        made.push(shape("text", { class: "count", x: left + 3, y: 17 }, step + 1));
         last = left;
       }
     });

@@ -3,7 +3,7 @@
     {"run", "id", "text", "model", "layer", "window", "template", "notes": [..],
      "traces": [{"name", "label", "unit", "about", "low", "high", "least", "most"}],
      "sources": [{"name": "scores.prm", "kind": "scores", "label": "prm", "reduce": "product" or null}],
-     "roles": [names] or null,
+     "roles": [{"name", "typical": [spans]}] or null,
      "samples": [{"index", "answer", "cluster", "why", "text", "ends", "spans", "steps": the step of each token (null where there are none),
                   "values": {trace: [one a token]}, "scores": {source: [one a step]}, "whole": {source: one number},
                   "roles": [{"role", "confidence"} or null, one a step]}]}
@@ -40,6 +40,8 @@ TRACES = {  # name: label, unit, meaning
     "surprise": ("surprise", "nats", "how unexpected this token was: −log pₜ₋₁(token)"),
 }
 
+TYPICAL = 4  # spans shown of a role
+
 
 def gather(
     run: Run, group: Group, scores: Mapping[str, Mapping[int, StepScores]], plan: reading.Plan
@@ -60,7 +62,9 @@ def gather(
         "notes": list(plan.notes),
         "traces": [_trace(name, read.traces) for name in TRACES],
         "sources": sources,
-        "roles": list(plan.roles.names) if plan.roles else None,
+        "roles": [{"name": r.name, "typical": list(r.typical[:TYPICAL])} for r in plan.roles.roles]
+        if plan.roles
+        else None,
         "samples": [
             _sample(sample, steps, answer, traces, _said(scores, sample.index), sources)
             | {"roles": _roles(plan.roles, sample.text, steps.ends, spans, states)}

@@ -29,12 +29,12 @@ const sourceTitle = (source) => `${source.kind === "scores" ? "PRM" : source.kin
 
 function drawPicker() {
   const scored = data.sources.find((s) => s.kind === "scores" && state.sources.has(s.name)) ?? data.sources.find((s) => s.kind === "scores");
-  by("picker").querySelector("legend").textContent = scored ? `samples: answer, and ${sourceTitle(scored)} (${scored.reduce ?? "steps"})` : "samples: answer";
+  by("picker").querySelector("legend").textContent = scored ? `samples, with answer and score (${sourceTitle(scored)}, ${scored.reduce ?? "not reduced"})` : "samples, with answer";
   by("picker").querySelector(".cards").replaceChildren(...data.samples.map((made, i) => {
     const input = make("input", { type: "radio", name: "sample", value: i, id: `sample-${i}` });
     input.checked = i === state.sample;
     input.addEventListener("change", () => pick(i));
-    const answer = make("b", { title: made.answer || made.why }, made.answer || `no answer`);
+    const answer = make("b", { title: made.answer || made.why }, made.answer || "no answer");
     const whole = scored ? made.whole[scored.name] : undefined;
     const line = make("span", { class: "line" }, make("span", { class: "quiet" }, `#${made.index}`), answer);
     return make("label", { for: input.id }, input, line, ...(scored ? [bar(whole)] : []));
@@ -81,7 +81,7 @@ function bar(value) {
 }
 
 function chip(role) {
-  const made = make("span", { class: "chip", title: `confidence ${belief(role.confidence)}` }, data.roles[role.role]);
+  const made = make("span", { class: "chip", title: `confidence ${belief(role.confidence)}` }, data.roles[role.role].name);
   made.style.setProperty("--hue", hue(role.role));
   return made;
 }
@@ -98,7 +98,8 @@ function drawText() {
   made.spans.forEach(([start, end], i) => {
     const home = words[made.steps[i] ?? 0], last = made.steps[i + 1] !== made.steps[i];
     if (start > at) home.append(letters.slice(at, start).join(""));
-    home.append(tokenOf(letters.slice(Math.max(start, at), end).join(""), i, last));
+    const word = letters.slice(Math.max(start, at), end).join(""), bare = word.trimStart() || word;
+    home.append(word.slice(0, word.length - bare.length), tokenOf(bare, i, last)); // spaces before a word carry no colour
     at = Math.max(at, end);
   });
   words[count - 1].append(letters.slice(at).join(""));
@@ -123,15 +124,15 @@ function tokenOf(text, i, last) {
 
 function row(words, step, made) {
   const number = made.ends.length ? make("span", { class: "number", "aria-label": `step ${step + 1}` }, step + 1) : "";
-  return make("div", { class: "step", "data-step": step }, number, words, make("div", { class: "side" }));
+  return make("div", { class: "step", "data-step": step }, number, make("div", {}, words, make("div", { class: "roles" })), make("div", { class: "side" }));
 }
 
 function drawSteps() {
   const made = sample(), roles = rolesOf(made), chosen = data.sources.filter((s) => state.sources.has(s.name));
-  for (const side of by("text").querySelectorAll(".side")) {
-    const step = Number(side.parentElement.dataset.step);
-    const said = made.ends.length ? scoresOf(made, step, chosen) : [];
-    side.replaceChildren(...(roles[step] ? [chip(roles[step])] : data.roles && made.ends.length ? [make("span", { class: "quiet" }, "role –")] : []), ...said);
+  for (const row of by("text").querySelectorAll(".step")) {
+    const step = Number(row.dataset.step), role = roles[step] ? chip(roles[step]) : data.roles && made.ends.length ? make("span", { class: "quiet" }, "role –") : "";
+    row.querySelector(".roles").replaceChildren(role);
+    row.querySelector(".side").replaceChildren(...(made.ends.length ? scoresOf(made, step, chosen) : []));
   }
 }
 
@@ -179,7 +180,7 @@ function drawPanel() {
   const role = step === null ? null : rolesOf(made)[step];
   const about = step === null ? [] : [
     make("h3", {}, `step ${step + 1} of ${made.ends.length}`),
-    ...(role ? [make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` confidence ${belief(role.confidence)}`))] : data.roles ? [make("p", { class: "quiet" }, "role –")] : []),
+    ...(role ? roleFacts(role) : data.roles ? [make("p", { class: "quiet" }, "role –")] : []),
     make("div", { class: "scores" }, ...scoresOf(made, step, data.sources)),
   ];
   const word = visible(letters.slice(start, end).join(""));
@@ -187,6 +188,14 @@ function drawPanel() {
     make("dl", {}, ...facts.flat()), ...about);
   const slider = { "aria-valuemin": 1, "aria-valuemax": made.spans.length, "aria-valuenow": i + 1, "aria-valuetext": `token ${i + 1}, ${word}: ${data.traces.map((t) => `${t.label} ${shown(made.values[t.name]?.[i])}`).join(", ")}` };
   for (const [name, value] of Object.entries(slider)) by("chart").setAttribute(name, value);
+}
+
+function roleFacts(role) {
+  const typical = data.roles[role.role].typical.map((text) => make("li", {}, text.trim()));
+  return [
+    make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` confidence ${belief(role.confidence)}`)),
+    make("details", {}, make("summary", {}, "typical of this role"), make("ul", { class: "quiet" }, ...typical)),
+  ];
 }
 
 function walk(key) {
@@ -219,10 +228,10 @@ function pick(i) {
 function theme(wanted) {
   const dark = wanted ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   if (wanted) document.documentElement.dataset.theme = wanted;
-  by("theme").textContent = dark === "dark" ? "light" : "dark";
-  by("theme").setAttribute("aria-label", `change to ${by("theme").textContent} colours`);
+  by("theme").value = dark === "dark" ? "light" : "dark";
+  by("theme").textContent = `${by("theme").value} colours`;
 }
-by("theme").addEventListener("click", () => theme(by("theme").textContent));
+by("theme").addEventListener("click", () => theme(by("theme").value));
 
 by("where").textContent = `${data.run} · ${data.id}`;
 by("problem").textContent = data.text.trim();
