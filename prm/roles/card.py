@@ -108,7 +108,7 @@ def text(folder: store.Folder, roles: Roles, roles_id: str, read: corpus.Config)
         columns="".join(f", {key} `{value}`" for key, value in columns.items() if value is not None),
         segments=sum(tally.segments for tally in by_role),
         documents=told["documents"],
-        model=f"`{roles.reader.model}`",
+        model=f"`{_public(roles.reader.model)}`",
         fingerprint=roles.fingerprint,
         layer=roles.reader.layers[0],
         segmenter=json.dumps(dict(roles.segmenter)),
@@ -152,6 +152,12 @@ def _rejected(reasons: Mapping[str, int]) -> str:
     if not reasons:
         return "None."
     return "\n".join(["| reason | documents |", "|---|---:|", *(f"| {why} | {n:,} |" for why, n in reasons.items())])
+
+
+def _public(path: str) -> str:
+    """The name of a file or folder without where it lay on this disk, a hub id as it is."""
+    there = Path(path).expanduser()
+    return there.resolve().name if there.exists() else path
 
 
 def _short(text: str) -> str:
