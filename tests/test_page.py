@@ -210,6 +210,10 @@ def test_clicked_and_read_in_a_browser(run, browser, tmp_path, monkeypatch):
     assert f"answer {third['answer']}" in page.inner_text("#title")
     assert page.locator(".token").count() == len(third["spans"]) and panel(page) == read(third, 0)
 
+    assert page.is_visible(".step .side >> nth=0")
+    page.click("#running")
+    assert not page.is_visible(".step .side >> nth=0") and page.is_visible(".step .chip >> nth=0")
+
     bright = page.evaluate(LUMINANCE)
     page.click("#theme")
     assert page.evaluate(LUMINANCE) < 0.1 < bright

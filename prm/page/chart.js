@@ -1,4 +1,3 @@
-"use strict";
 // The traces of one sample over its tokens: a lane a trace, boundaries as vertical lines, one place in it shared with the text.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -99,21 +98,4 @@ function runs(values) {
     else found.push([i]);
   });
   return found;
-}
-
-function known(value) {
-  return value !== null && value !== undefined;
-}
-
-// A trace's value: "–" for none, never 0.
-function shown(value) {
-  if (!known(value)) return "–";
-  const size = Math.abs(value);
-  if (size && size < 0.0005) return value < 0 ? ">−0.001" : "<0.001";
-  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3).replace("-", "−");
-}
-
-// A belief in [0, 1]: ".61", "1.00", "–".
-function belief(value) {
-  return known(value) ? value.toFixed(2).replace(/^0/, "") : "–";
 }

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("parts.js", "chart.js", "page.js")
 
 
 def page(data: Mapping[str, Any]) -> str:
     """The HTML of what `data.gather` made. Only the two scripts and the style written here may run (a content security policy names their
     hashes), so even markup that slipped through could do nothing."""
     style = _file("page.css")
-    script = _file("chart.js") + _file("page.js")
+    script = "".join(map(_file, SCRIPTS))
     parts = {
         "policy": f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
         "title": escape(f"{data['id']}: traces"),

@@ -1,29 +1,18 @@
 // The page: what is chosen (sample, trace, scores, token) lives in `state`; every part draws itself from it.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const THREE = ["kl", "curl_norm", "rpi"]; // always in the chart
 const KINDS = { signal: "signals", labels: "labels", scores: "scores of a PRM" };
 const by = (id) => document.getElementById(id);
 const trace = (name) => data.traces.find((t) => t.name === name);
 const first = (kind) => data.sources.find((s) => s.kind === kind)?.name;
-const state = { sample: 0, trace: "none", token: null, pointed: null, sources: new Set() };
+const state = { sample: 0, trace: "none", token: null, pointed: null, sources: new Set(), running: false, typical: false };
 state.trace = data.traces.find((t) => known(t.low))?.name ?? "none";
 state.sources = new Set(Object.keys(KINDS).map(first).filter(Boolean));
 const chart = makeChart(by("chart"), (token) => choose(token), (token) => { state.pointed = token; mark(); });
 
-function make(tag, attributes = {}, ...inside) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...inside);
-  return made;
-}
-
 const sample = () => data.samples[state.sample];
 const tokens = () => [...by("text").querySelectorAll(".token")];
-const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥") || "(part of a character)";
-const hue = (role) => Math.round((role * 137.5 + 250) % 360); // neighbours far apart
 const rolesOf = (made) => made.ends.map((_, step) => made.roles[step] ?? null);
-const sourceTitle = (source) => `${source.kind === "scores" ? "PRM" : source.kind.replace(/s$/, "")} ${source.label}`;
 
 // ---- what is chosen ----
 
@@ -50,6 +39,10 @@ function drawButtons() {
     button.addEventListener("click", () => { state.trace = t.name; drawButtons(); colour(); drawChart(); by("traces").querySelector(`[data-trace=${t.name}]`).focus(); });
     return button;
   }));
+  const running = make("button", { type: "button", id: "running", "aria-pressed": state.running }, "running text");
+  running.addEventListener("click", () => { state.running = !state.running; drawButtons(); by("running").focus(); });
+  by("text").classList.toggle("running", state.running);
+  by("traces").append(running);
   const t = trace(state.trace);
   if (!t) return by("legend").replaceChildren(make("span", { class: "quiet" }, "no colour"));
   const unit = t.unit && ` ${t.unit}`;
@@ -74,21 +67,9 @@ function drawSources() {
 
 // ---- the text ----
 
-function bar(value) {
-  const made = make("span", { class: known(value) ? "bar" : "bar none" }, make("i"), make("span", { class: "num" }, belief(value)));
-  if (known(value)) made.style.setProperty("--value", `${value * 100}%`);
-  return made;
-}
-
-function chip(role) {
-  const made = make("span", { class: "chip", title: `confidence ${belief(role.confidence)}` }, data.roles[role.role].name);
-  made.style.setProperty("--hue", hue(role.role));
-  return made;
-}
-
 function scoresOf(made, step, names) {
   return names.filter((s) => made.scores[s.name]).map((s) =>
-    make("span", { class: "score", "data-source": s.name }, make("span", { class: "quiet" }, sourceTitle(s)), bar(made.scores[s.name][step])));
+    make("span", { class: "score", "data-source": s.name }, make("span", { class: "quiet", title: sourceTitle(s) }, sourceTitle(s)), bar(made.scores[s.name][step])));
 }
 
 function drawText() {
@@ -96,10 +77,10 @@ function drawText() {
   const count = Math.max(made.ends.length, 1), words = Array.from({ length: count }, () => make("p", { class: "words" }));
   let at = 0;
   made.spans.forEach(([start, end], i) => {
-    const home = words[made.steps[i] ?? 0], last = made.steps[i + 1] !== made.steps[i];
-    if (start > at) home.append(letters.slice(at, start).join(""));
-    const word = letters.slice(Math.max(start, at), end).join(""), bare = word.trimStart() || word;
-    home.append(word.slice(0, word.length - bare.length), tokenOf(bare, i, last)); // spaces before a word carry no colour
+    const home = words[made.steps[i] ?? 0], word = letters.slice(Math.max(start, at), end).join("");
+    const bare = word.trimStart() || word, space = letters.slice(at, start).join("") + word.slice(0, word.length - bare.length);
+    home.append(home.firstChild ? space : make("span", { class: "lead" }, space)); // spaces before a word carry no colour
+    home.append(tokenOf(bare, i, made.steps[i - 1] !== made.steps[i] || made.steps[i + 1] !== made.steps[i]));
     at = Math.max(at, end);
   });
   words[count - 1].append(letters.slice(at).join(""));
@@ -114,17 +95,18 @@ function drawText() {
   choose(made.spans.length ? 0 : null, false);
 }
 
-function tokenOf(text, i, last) {
-  const breaks = text.endsWith("\n");
-  const made = make("span", { class: "token", tabindex: -1, role: "button", "aria-pressed": false, "data-token": i }, last ? text.replace(/\n+$/, "") : text);
-  if (breaks) made.classList.add("breaks");
+// edge: the first or last of its step, where a line break is shown as a sign: the step ends its line anyway.
+function tokenOf(text, i, edge) {
+  const made = make("span", { class: "token", tabindex: -1, role: "button", "aria-pressed": false, "data-token": i }, edge ? text.replace(/\n+$/, "") : text);
+  if (text.endsWith("\n")) made.classList.add("breaks");
+  if (edge) made.classList.add("edge");
   if (!text) made.classList.add("part");
   return made;
 }
 
 function row(words, step, made) {
   const number = made.ends.length ? make("span", { class: "number", "aria-label": `step ${step + 1}` }, step + 1) : "";
-  return make("div", { class: "step", "data-step": step }, number, make("div", {}, words, make("div", { class: "roles" })), make("div", { class: "side" }));
+  return make("div", { class: "step", "data-step": step }, number, make("div", { class: "body" }, make("div", { class: "roles" }), words), make("div", { class: "side" }));
 }
 
 function drawSteps() {
@@ -192,9 +174,12 @@ function drawPanel() {
 
 function roleFacts(role) {
   const typical = data.roles[role.role].typical.map((text) => make("li", {}, text.trim()));
+  const more = make("details", {}, make("summary", {}, "typical of this role"), make("ul", { class: "quiet" }, ...typical));
+  more.open = state.typical;
+  more.addEventListener("toggle", () => { state.typical = more.open; });
   return [
     make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` confidence ${belief(role.confidence)}`)),
-    make("details", {}, make("summary", {}, "typical of this role"), make("ul", { class: "quiet" }, ...typical)),
+    more,
   ];
 }
 
