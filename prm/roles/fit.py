@@ -12,7 +12,7 @@ from prm.dynamics import reader as readers
 from prm.errors import PrmError
 from prm.roles import cluster, detector, naming
 from prm.roles.model import Role, Roles
-from prm.roles.segments import Cut, Row, cuts
+from prm.roles.segments import Row, cuts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,9 @@ def fit(
     read = _Read.of(shuffled, cuts(shuffled, reader, plugin, context, progress), config.detector.tokens)
     found = cluster.cluster(read.centres_ND, config.cluster)
     role_N, _ = found.clusters.assign(read.centres_ND)
-    head = train_head(read, role_N, len(found.clusters.centres_KP), config.detector)
+    head = detector.train(
+        read.hidden_TD, read.segment_T, read.opens_T, role_N, len(found.clusters.centres_KP), config.detector.decay
+    )
     fingerprint = models.weights_fingerprint(models.resolve(config.reader.model), reader.model.config)
     return Roles(
         config.reader,
@@ -80,20 +82,21 @@ def fit(
 
 @dataclass(frozen=True, eq=False)
 class _Read:
-    """All that fitting needs of the rows: their N segments, and the states of the first T tokens, each with the segment it stands in and its place there."""
+    """All that fitting needs of the rows: their N segments, and the states of the first T tokens, each with the segment it stands in; opens_T: whether it
+    is its text's first."""
 
     texts_N: list[str]
     centres_ND: np.ndarray
     hidden_TD: np.ndarray
     segment_T: np.ndarray
-    place_T: np.ndarray
+    opens_T: np.ndarray
     reasons: dict[str, int]
 
     @classmethod
     def of(cls, rows: Sequence[Row], made, tokens: int) -> _Read:
         import numpy as np
 
-        texts, centres, hidden, segment, place = [], [], [], [], []
+        texts, centres, hidden, segment, opens = [], [], [], [], []
         reasons: dict[str, int] = {"": 0}
         for (_, text), cut in zip(rows, made):
             reasons[cut.reason] = reasons.get(cut.reason, 0) + 1
@@ -102,32 +105,15 @@ class _Read:
             if tokens > 0:
                 hidden.append(cut.hidden_TD)
                 segment.append(cut.segment_T + len(texts))
-                place.append(places(cut))
+                opens.append(np.arange(len(cut.segment_T)) == 0)
                 tokens -= len(cut.hidden_TD)
             texts += [text[a:b] for a, b in cut.segments]
             centres.append(cut.centres_ND)
         if not texts:
             told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if reason) or "no rows"
             raise PrmError(f"roles: nothing to fit on ({told}); give texts with steps")
-        joined = [np.concatenate(parts) for parts in (centres, hidden, segment, place)]
+        joined = [np.concatenate(parts) for parts in (centres, hidden, segment, opens)]
         return cls(texts, *joined, reasons)
-
-
-def places(cut: Cut) -> np.ndarray:
-    """(T,) of each token its place in its segment: 1/n at the first of n tokens, 1 at the last."""
-    import numpy as np
-
-    size_N = np.bincount(cut.segment_T)
-    first_N = np.cumsum(size_N) - size_N
-    return (np.arange(len(cut.segment_T)) - first_N[cut.segment_T] + 1) / size_N[cut.segment_T]
-
-
-def train_head(read: _Read, role_N: np.ndarray, roles: int, config: detector.Config) -> detector.Head:
-    """The detector's head, taught each token's segment's role."""
-    import numpy as np
-
-    weight_T = read.place_T if config.late else np.ones(len(read.place_T))
-    return detector.train(read.hidden_TD, role_N[read.segment_T], weight_T, roles, config.decay)
 
 
 def _shown(texts_N: Sequence[str], role_N: np.ndarray, distance_NK: np.ndarray) -> tuple[Role, ...]:

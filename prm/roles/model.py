@@ -7,8 +7,9 @@ roles.safetensors    everything numeric
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from prm.dynamics import reader as readers
 from prm.errors import PrmError
 from prm.roles.cluster import Clusters
 from prm.roles.detector import Detector, Head
-from prm.roles.segments import Row, cuts
+from prm.roles.segments import CHUNK, Cut, Row, cuts
 from prm.store import write_file
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _CLUSTERS = ("mean_D", "scale_D", "axes_PD", "centres_KP", "reach_K")
-_HEAD = ("weight_KD", "bias_K")
+_HEAD = ("weight_KD", "bias_K", "start_2D", "start_bias_1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +121,18 @@ class Roles:
         context = context or Context()
         reader = context.cached(("roles.reader", self.reader, self.fingerprint), self.open_reader)
         detector, made = self.detector(), []
-        for cut in cuts(rows, reader, self.segmenter_plugin(), context, progress):
-            if cut.reason:
-                made.append(Reading(cut.spans, reason=cut.reason))
-                continue
-            modes = detector.detect([torch.from_numpy(cut.hidden_TD)])[0]
-            offline = self.assign(cut.centres_ND)
-            made.append(Reading(cut.spans, cut.segments, cut.segment_T, cut.centres_ND, *offline, *modes))
+        found = cuts(rows, reader, self.segmenter_plugin(), context, progress)
+        while chunk := list(islice(found, CHUNK)):  # whose streams go side by side
+            streams = [torch.from_numpy(cut.hidden_TD) for cut in chunk if not cut.reason]
+            modes = iter(detector.detect(streams))
+            made += [self._reading(cut, modes) for cut in chunk]
         return made
+
+    def _reading(self, cut: Cut, modes: Iterator[tuple[np.ndarray, np.ndarray]]) -> Reading:
+        if cut.reason:
+            return Reading(cut.spans, reason=cut.reason)
+        offline = self.assign(cut.centres_ND)
+        return Reading(cut.spans, cut.segments, cut.segment_T, cut.centres_ND, *offline, *next(modes))
 
     def segmenter_plugin(self) -> plugins.Plugin:
         return plugins.build("segmenters", self.segmenter, "name", None, "roles.segmenter")

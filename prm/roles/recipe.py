@@ -63,10 +63,13 @@ def fit_corpus(recipe: Recipe, out: str | Path) -> Roles:
 def lines(roles: Roles) -> Iterator[str]:
     """How the number of roles was chosen, and each role with its most typical spans."""
     if roles.report["criterion"]:
-        yield "roles  stability  spread  silhouette"
+        yield "roles  strength  error  stability  silhouette"
     for row in roles.report["criterion"]:
         chosen = "  <- chosen" if row["chosen"] else ""
-        yield f"{row['roles']:>5}  {row['stability']:>9.3f}  {row['spread']:>6.3f}  {row['silhouette']:>10.3f}{chosen}"
+        yield (
+            f"{row['roles']:>5}  {row['strength']:>8.3f}  {row['error']:>5.3f}  {row['stability']:>9.3f}"
+            f"  {row['silhouette']:>10.3f}{chosen}"
+        )
     report = roles.report
     yield (
         f"{report['segments']:,} segments of {report['rows']['read']:,} documents; stability {report['stability']:.3f}"
