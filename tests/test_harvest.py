@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,8 @@ def fake_roles(folder: Path, names=("numbers", "words")) -> Path:
     clusters = Clusters(np.zeros(2), np.ones(2), np.eye(2), np.eye(2), np.full(2, 0.5), 0.01)
     roles = tuple(Role(name, 3, (f"a | {name}",)) for name in names)
     segmenter = {"name": "delimiter", "by": "lines"}
-    Roles(readers.Config(), segmenter, "f", roles, clusters, Head(np.eye(2), np.zeros(2)), 0.0, {}).save(folder)
+    head = Head(**{field.name: np.zeros(2) for field in fields(Head)})  # harvest never asks it
+    Roles(readers.Config(), segmenter, "f", roles, clusters, head, 0.0, {}).save(folder)
     return folder
 
 
