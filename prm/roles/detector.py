@@ -9,7 +9,7 @@ the other which role the states since then have: its logits at their mean, the s
     z_t = (1 - s_t) z_{t-1} + W h_t + d,     n_t = (1 - s_t) n_{t-1} + 1,     p_t = softmax(z_t / n_t).
 
 The logits are linear, so their running mean is the logits of the running mean, at which the map was trained; a segment's whole mean is its centre.
-Hysteresis: the mode switches when another role leads the current one by more than `margin` in z / n. The state is 2 K + 3 numbers a stream at most, however long.
+Hysteresis: the mode switches when another role leads the current one by more than `margin` in z / n. The state is K + 3 numbers a stream, however long.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Detector:
         """(N, K + 3) of (N, D)"""
         import torch
 
-        return torch.addmm(self._shift, hidden.float(), self._weight)
+        return torch.addmm(self._shift, hidden.detach().float(), self._weight)
 
     def _advance(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch

@@ -50,23 +50,10 @@ def fit(
     """The roles in (prompt, text) rows; a prompt is what stood before the text, to the character. A row that cannot be read is counted in
     `report["rows"]`. context: keeps the loaded model. progress: told how many more rows are read. Raises PrmError where too few segments are left.
     """
-    import numpy as np
-
-    from prm.signals import Context
-
-    check(config)
-    context = context or Context()
-    reader = context.cached(("reader", config.reader), lambda: readers.Reader.open(config.reader))
-    plugin = plugins.build("segmenters", config.segmenter, "name", None, "segmenter")
-    # In a random order, so that the states kept for the detector are of all kinds of rows.
-    order = np.random.default_rng(config.cluster.seed).permutation(len(rows))
-    shuffled = [rows[i] for i in order]
-    read = _Read.of(shuffled, cuts(shuffled, reader, plugin, context, progress), config.detector.tokens)
+    read, reader = gather(rows, config, context, progress)
     found = cluster.cluster(read.centres_ND, config.cluster)
     role_N, _ = found.clusters.assign(read.centres_ND)
-    head = detector.train(
-        read.hidden_TD, read.segment_T, read.opens_T, role_N, len(found.clusters.centres_KP), config.detector.decay
-    )
+    head = train_head(read, role_N, len(found.clusters.centres_KP), config)
     fingerprint = models.weights_fingerprint(models.resolve(config.reader.model), reader.model.config)
     return Roles(
         config.reader,
@@ -80,8 +67,35 @@ def fit(
     )
 
 
+def gather(
+    rows: Sequence[Row],
+    config: Config,
+    context: Context | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Gathered, readers.Reader]:
+    """What `fit` reads of the rows, and the reader it did so with."""
+    import numpy as np
+
+    from prm.signals import Context
+
+    check(config)
+    context = context or Context()
+    reader = context.cached(("reader", config.reader), lambda: readers.Reader.open(config.reader))
+    plugin = plugins.build("segmenters", config.segmenter, "name", None, "segmenter")
+    # In a random order, so that the states kept for the detector are of all kinds of rows.
+    order = np.random.default_rng(config.cluster.seed).permutation(len(rows))
+    shuffled = [rows[i] for i in order]
+    made = cuts(shuffled, reader, plugin, context, progress)
+    return Gathered.of(shuffled, made, config.detector.tokens), reader
+
+
+def train_head(read: Gathered, role_N: np.ndarray, roles: int, config: Config) -> detector.Head:
+    """The detector's head for segments of these roles, out of `roles`."""
+    return detector.train(read.hidden_TD, read.segment_T, read.opens_T, role_N, roles, config.detector.decay)
+
+
 @dataclass(frozen=True, eq=False)
-class _Read:
+class Gathered:
     """All that fitting needs of the rows: their N segments, and the states of the first T tokens, each with the segment it stands in; opens_T: whether it
     is its text's first."""
 
@@ -93,7 +107,7 @@ class _Read:
     reasons: dict[str, int]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], made, tokens: int) -> _Read:
+    def of(cls, rows: Sequence[Row], made, tokens: int) -> Gathered:
         import numpy as np
 
         texts, centres, hidden, segment, opens = [], [], [], [], []
@@ -125,7 +139,7 @@ def _shown(texts_N: Sequence[str], role_N: np.ndarray, distance_NK: np.ndarray) 
     return tuple(Role(name, int(size), shown) for name, size, shown in zip(named, size_K, spans))
 
 
-def _report(read: _Read, found: cluster.Found, role_N: np.ndarray, config: Config) -> dict[str, Any]:
+def _report(read: Gathered, found: cluster.Found, role_N: np.ndarray, config: Config) -> dict[str, Any]:
     """own: the share of the clustered segments whose nearest centre is their own cluster's (below 1 where density made clusters of other shapes)."""
     clustered = found.label_N >= 0
     return {

@@ -97,12 +97,13 @@ class Roles:
         """The model. Raises PrmError where its weights are not those that the roles were found in."""
         path = models.resolve(self.reader.model)
         if Path(path).is_dir():
-            self._check(models.weights_fingerprint(path))
+            self.check_weights(models.weights_fingerprint(path))
         reader = readers.Reader.open(self.reader)
-        self._check(models.weights_fingerprint(path, reader.model.config))
+        self.check_weights(models.weights_fingerprint(path, reader.model.config))
         return reader
 
-    def _check(self, fingerprint: str) -> None:
+    def check_weights(self, fingerprint: str) -> None:
+        """Raises PrmError for another model's."""
         if fingerprint != self.fingerprint:
             raise PrmError(
                 f"roles: the weights of model '{self.reader.model}' ({fingerprint}) are not those the roles were fitted on "
