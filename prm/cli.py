@@ -106,9 +106,12 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--model",
         metavar="FOLDER_OR_HUB_ID",
-        help="with --html: the model that reads the samples (default: the one that the recipe's engine sampled from)",
+        help="with --html or --traces: the model that reads the samples (default: the one that the recipe's engine sampled from)",
     )
     show.add_argument("--roles", metavar="FOLDER", help="with --html: saved roles, shown at every step")
+    show.add_argument(
+        "--traces", action="store_true", help="with --problem: the mean of each trace over each step's tokens too"
+    )
     show.add_argument(
         "--who",
         action="store_true",

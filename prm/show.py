@@ -52,10 +52,16 @@ def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:
         )
 
 
-def problem(run: Run, problem_id: str) -> Iterator[str]:
-    """The problem, and each sample's steps with every signal's, label's and PRM's value beside them."""
+def problem(run: Run, problem_id: str, traces: bool = False, model: str | None = None) -> Iterator[str]:
+    """The problem, and each sample's steps with every signal's, label's and PRM's value beside them; with `traces` also the mean of each
+    trace over the step's tokens, as `model` (None: the one sampled from) reads them."""
     split, group = _found(run, problem_id)
-    yield from _group(group, _scores(run, split, problem_id))
+    scores, means = _scores(run, split, problem_id), {}
+    if traces:
+        from prm.page import data, reading
+
+        means = data.step_means(data.gather(run, group, scores, reading.plan(run, model, None)))
+    yield from _group(group, scores, means)
 
 
 def page(run: Run, problem_id: str, out: str, model: str | None, roles: str | None) -> Iterator[str]:
@@ -109,7 +115,9 @@ def _scores(run: Run, split: str, problem_id: str) -> dict[str, dict[int, StepSc
     return {name: by_index for name, by_index in found.items() if by_index}
 
 
-def _group(group: Group, scores: dict[str, dict[int, StepScores]]) -> Iterator[str]:
+def _group(
+    group: Group, scores: dict[str, dict[int, StepScores]], means: dict[int, list[dict[str, float | None]]]
+) -> Iterator[str]:
     yield f"problem {group.problem.id}"
     yield textwrap.indent(group.problem.text.strip(), "  ")
     for sample, steps, answer in zip(group.samples, group.steps, group.answers):
@@ -124,7 +132,9 @@ def _group(group: Group, scores: dict[str, dict[int, StepScores]]) -> Iterator[s
             values = [f"{name} {_value(by_index[sample.index].values[i])}" for name, by_index in scores.items()]
             if values:
                 yield "      " + "  ".join(values)
+            if means:
+                yield "      " + "  ".join(f"{name} {_value(v, 3)}" for name, v in means[sample.index][i].items())
 
 
-def _value(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _value(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

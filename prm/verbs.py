@@ -24,10 +24,7 @@ def show(given: argparse.Namespace) -> None:
     run = store.Run(given.run)
     if given.who and given.problem:
         raise PrmError("--who tells of whole stages, --problem of one problem; give one of them")
-    if given.html is None and (given.model or given.roles):
-        raise PrmError("--model, --roles: go with --html OUT, the page that they are for")
-    if given.html is not None and (given.stage or not given.problem):
-        raise PrmError("--html: shows one problem; give --problem ID with it, and no STAGE")
+    _page_options(given)
     if given.html is not None:
         lines = show.page(run, given.problem, given.html, given.model, given.roles)
     elif given.who:
@@ -35,9 +32,20 @@ def show(given: argparse.Namespace) -> None:
     elif given.stage:
         lines = show.rows(run, given.stage, given.problem)
     else:
-        lines = show.problem(run, given.problem) if given.problem else show.stages(run)
+        lines = show.problem(run, given.problem, given.traces, given.model) if given.problem else show.stages(run)
     for line in lines:
         print(line)
+
+
+def _page_options(given: argparse.Namespace) -> None:
+    if given.html is None and given.roles:
+        raise PrmError("--roles: goes with --html OUT, the page that shows them")
+    if given.html is None and not given.traces and given.model:
+        raise PrmError("--model: goes with --html OUT or --traces, which read the samples")
+    if given.html is not None and given.traces:
+        raise PrmError("--traces: the page shows every token's; leave it out, or --html")
+    if (given.html is not None or given.traces) and (given.stage or not given.problem):
+        raise PrmError("--html, --traces: show one problem; give --problem ID with them, and no STAGE")
 
 
 def label(given: argparse.Namespace) -> None:

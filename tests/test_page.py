@@ -67,9 +67,16 @@ def test_what_is_not_defined_is_null_and_ranges_span_all_samples(monkeypatch):
     page = gathered(monkeypatch, made, [words("a b\nc d"), words("e f"), Traces(reason="no_tokens")])
     assert page["samples"][0]["values"]["kl"] == [None, 1, 2, 3]
     assert [s["steps"] for s in page["samples"]] == [[0, 0, 1, 1], [0, 0], []]
-    assert (page["traces"][0]["least"], page["traces"][0]["most"]) == (1, 3)
+    assert [page["traces"][0][end] for end in ("low", "high", "least", "most")] == [1, 2.85, 1, 2.97]
     assert page["samples"][2]["values"] == {} and page["samples"][2]["unread"] == "no_tokens"
     json.dumps(page, allow_nan=False)
+
+
+def test_a_steps_mean_leaves_out_what_is_not_defined(monkeypatch):
+    page = gathered(monkeypatch, group("a b\nc d", ""), [words("a b\nc d"), Traces(reason="no_tokens")])
+    means = data.step_means(page)
+    assert [step["KL flow"] for step in means[0]] == [1, 2.5] and means[1] == []
+    assert data.step_means(page | {"samples": [page["samples"][0] | {"values": {}}]})[0][0]["RPI"] is None
 
 
 def test_a_model_without_head_has_no_flow(monkeypatch):
@@ -114,7 +121,9 @@ def test_errors_come_before_a_model_is_loaded(run, tmp_path, capsys, monkeypatch
     problem, folder = next(run.rows("problems.test")).id, str(run.path)
     page = (folder, "--problem", problem, "--html")
     assert "give --problem" in fails(capsys, folder, "--html", "x.html")
-    assert "go with --html" in fails(capsys, folder, "--problem", problem, "--model", "world")
+    assert "goes with --html" in fails(capsys, folder, "--problem", problem, "--model", "world")
+    assert "goes with --html" in fails(capsys, folder, "--problem", problem, "--roles", str(tmp_path))
+    assert "leave it out" in fails(capsys, *page, "x.html", "--traces")
     assert "is a folder" in fails(capsys, *page, str(tmp_path))
     assert "no such folder" in fails(capsys, *page, str(tmp_path / "x.html"), "--model", str(tmp_path / "none"))
     assert "roles.json" in fails(capsys, *page, str(tmp_path / "x.html"), "--roles", str(tmp_path))
@@ -196,8 +205,8 @@ def test_clicked_and_read_in_a_browser(run, browser, tmp_path, monkeypatch):
     page.keyboard.press("ArrowDown")
     assert page.inner_text("#panel h3") == f"step {first['steps'][6] + 2} of {len(first['ends'])}"
 
-    box = page.locator("#chart").bounding_box()
-    page.mouse.click(box["x"] + box["width"] - 8, box["y"] + 60)  # the last token's place
+    width = page.locator("#chart").bounding_box()["width"]
+    page.click("#chart", position={"x": width - 8, "y": 60})  # the last token's place
     assert panel(page) == read(first, len(first["spans"]) - 1)
     assert page.get_attribute(".token[aria-pressed=true]", "data-token") == str(len(first["spans"]) - 1)
     page.focus("#chart")

@@ -1,7 +1,7 @@
 // The traces of one sample over its tokens: a lane a trace, boundaries as vertical lines, one place in it shared with the text.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANE = 42, GAP = 20, TOP = 40, LEFT = 48, RIGHT = 6;
+const LANE = 42, GAP = 20, TOP = 40, LEFT = 58, RIGHT = 6;
 const EDGE = 18; // pixels that a step's number needs
 
 function shape(tag, attributes, text) {
@@ -35,15 +35,15 @@ function makeChart(host, choose, point) {
 
   function lane(trace, top) {
     const { least, most, values } = trace;
-    const y = (value) => top + (most > least ? ((most - value) / (most - least)) * LANE : LANE / 2);
+    const y = (value) => top + (most > least ? Math.max(0, Math.min(1, (most - value) / (most - least))) * LANE : LANE / 2);
     const centre = (i) => (x(i) + x(i + 1)) / 2;
     const parts = [
       shape("text", { class: trace.chosen ? "name chosen" : "name", x: LEFT, y: top - 5 }, trace.label),
       shape("line", { class: "base", x1: LEFT, x2: x(tokens), y1: top + LANE, y2: top + LANE }),
     ];
     if (least === null) return { y, centre, values: [], parts: [...parts, shape("text", { x: LEFT, y: top + 26 }, "–")] };
-    parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + 9 }, shown(most)));
-    parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + LANE }, shown(least)));
+    parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + 9 }, `≥ ${shown(most)}`));
+    parts.push(shape("text", { class: "tick", x: LEFT - 6, y: top + LANE }, `≤ ${shown(least)}`));
     for (const run of runs(values)) {
       const points = run.map((i) => `${centre(i).toFixed(1)},${y(values[i]).toFixed(1)}`);
       const kind = trace.chosen ? "trace chosen" : "trace";

@@ -8,13 +8,13 @@
                   "values": {trace: [one a token]}, "scores": {source: [one a step]}, "whole": {source: one number},
                   "roles": [{"role", "confidence"} or null, one a step]}]}
 
-low, high: the 5th and 95th percentile over the tokens of all samples, between which colours run; least, most: all of the range. Offsets count
+low, high: the 5th and 95th percentile over the tokens of all samples, between which colours run; least, most: the 1st and 99th, the chart's range. Offsets count
 characters (code points). whole: an arm's step scores reduced as its recipe says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prm.page import reading
@@ -73,6 +73,23 @@ def gather(
     }
 
 
+def step_means(page: Mapping[str, Any]) -> dict[int, list[dict[str, float | None]]]:
+    """Sample index -> for each step, trace (by its label) -> its mean over the step's tokens that have it; None where none has."""
+    found = {}
+    for sample in page["samples"]:
+        read = {t["label"]: sample["values"].get(t["name"], [None] * len(sample["steps"])) for t in page["traces"]}
+        found[sample["index"]] = [
+            {label: _mean(v for v, k in zip(values, sample["steps"]) if k == step) for label, values in read.items()}
+            for step in range(len(sample["ends"]))
+        ]
+    return found
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _source(name: str, arms: Mapping[str, Any]) -> dict[str, Any]:
     kind, label = name.split(".", 1)
     reduce = arms.get(label, {}).get("reduce") if kind == "scores" else None
@@ -86,7 +103,7 @@ def _trace(name: str, read: Sequence[Traces]) -> dict[str, Any]:
     found = [values for traces in read if (values := traces.named(name)) is not None]
     values = np.concatenate(found) if found else np.zeros(0)
     values = values[~np.isnan(values)]
-    ends = np.quantile(values, [0.05, 0.95, 0, 1]) if len(values) else [None] * 4
+    ends = np.quantile(values, [0.05, 0.95, 0.01, 0.99]) if len(values) else [None] * 4
     return {"name": name, "label": label, "unit": unit, "about": about} | dict(
         zip(("low", "high", "least", "most"), map(_number, ends))
     )

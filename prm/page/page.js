@@ -25,7 +25,7 @@ function drawPicker() {
     input.addEventListener("change", () => pick(i));
     const answer = make("b", { title: made.answer || made.why }, made.answer || "no answer");
     const whole = scored ? made.whole[scored.name] : undefined;
-    const line = make("span", { class: "line" }, make("span", { class: "quiet" }, `#${made.index}`), answer);
+    const line = make("span", { class: "line" }, make("span", { class: "quiet" }, `#${made.index}`), answer, ...(scored ? [make("span", { class: "num" }, belief(whole))] : []));
     return make("label", { for: input.id }, input, line, ...(scored ? [bar(whole)] : []));
   }));
 }
