@@ -10,7 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,9 @@ def segmenter_of(usage: Usage) -> plugins.Plugin | None:
     """What cuts a text as the PRM's training did; None for a PRM that does not say."""
     if usage.segmenter is None:
         return None
-    return plugins.build("segmenters", usage.segmenter, "name", None, "usage.json: segmenter")
+    made = plugins.build("segmenters", usage.segmenter, "name", None, "usage.json: segmenter")
+    plugins.check(made.module, made.config)
+    return made
 
 
 def read_usage(folder: Path) -> Usage:
@@ -175,9 +177,13 @@ def read_usage(folder: Path) -> Usage:
     if not path.exists():
         return Usage()
     try:
-        return config.build(Usage, json.loads(path.read_text()), f"{path}:")
+        usage = config.build(Usage, json.loads(path.read_text()), f"{path}:")
     except ValueError as error:
         raise PrmError(f"{path}: not JSON ({error}); run the recipe again") from None
+    if usage.segmenter and usage.segmenter.get("path"):  # fitted: it lies inside the PRM's folder
+        fitted = str(folder / usage.segmenter["path"])
+        return replace(usage, segmenter={**usage.segmenter, "path": fitted})
+    return usage
 
 
 def model_folder(path: str | os.PathLike, arm: str | None) -> Path:

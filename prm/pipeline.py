@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,9 @@ from prm.progress import progress, say
 from prm.recipe import Recipe, plain
 from prm.records import Problem, StepScores
 from prm.signals import Context
-from prm.stages import VERSIONS, Stage, plan
+from prm.stages import MODELS, VERSIONS, Stage, plan
 
+SEGMENTER = "segmenter"  # where a PRM's folder holds the fitted segmenter that its training cut with
 LEAK = 0.01  # of the test problems may share their text with a train problem by chance (small worlds repeat themselves)
 
 
@@ -75,7 +77,7 @@ def run(recipe: Recipe) -> None:
                 context.close()  # the engine's memory is the trainer's now; it opens again if someone asks
             _execute(stage, recipe, context)
             if stage.kind == "prm":
-                _tell_usage(recipe, stage)
+                _tell_usage(recipe, stage, stages)
 
 
 def _execute(stage: Stage, recipe: Recipe, context: Context) -> None:
@@ -86,14 +88,14 @@ def _execute(stage: Stage, recipe: Recipe, context: Context) -> None:
     folder.open()
     began = time.monotonic()
     with store.disk_full_is_mendable(folder):
-        if stage.kind == "prm":
+        if stage.model:
             stage.make(folder.path)
         else:
             _shards(stage, recipe, folder, context)
         parents = [p.folder(recipe).path.name for p in stage.inputs + stage.after]
         folder.finish(
             {"config": stage.facts, "version": VERSIONS[stage.kind], "parents": parents, **stage.tell(folder)},
-            time.monotonic() - began if stage.kind == "prm" else None,
+            time.monotonic() - began if stage.model else None,
         )
     say(summary(folder))
 
@@ -132,7 +134,7 @@ def summary(folder: store.Folder) -> str:
     found = folder.manifest()
     facts = found or folder.tally()
     reasons = ", ".join(f"{reason} {count}" for reason, count in facts["reasons"].items())
-    rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] != "prm" else "a model"
+    rows = f"{facts['rows']:,} rows" if folder.stage.split(".")[0] not in MODELS else "a model"
     steps = ", ".join(f"{count:,} {what}" for what, count in facts.get("labels", {}).items() if count)
     return (
         f"{folder.stage:<28} {rows}, {facts['seconds']:.1f} s"
@@ -143,12 +145,16 @@ def summary(folder: store.Folder) -> str:
     )
 
 
-def _tell_usage(recipe: Recipe, stage: Stage) -> None:
+def _tell_usage(recipe: Recipe, stage: Stage, stages: list[Stage]) -> None:
     """What `prm score` and `prm rerank` need beside the weights (see `apply.Usage`)."""
+    model = stage.folder(recipe).path / "model"
     segmenter = {"name": recipe.segmenter.name, **config.plain(recipe.segmenter.config)}
     reduce = recipe.arms[stage.name.removeprefix("prm.")].reduce
+    for learnt in (s for s in stages if s.kind == "segmenter"):  # copied: a PRM's folder may be taken elsewhere
+        shutil.copytree(learnt.folder(recipe).path / "model", model / SEGMENTER, dirs_exist_ok=True)
+        segmenter["path"] = SEGMENTER
     usage = {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)}
-    store.write_file(stage.folder(recipe).path / "model" / "usage.json", json.dumps(usage, indent=2).encode())
+    store.write_file(model / "usage.json", json.dumps(usage, indent=2).encode())
 
 
 def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:

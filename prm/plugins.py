@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -31,6 +32,15 @@ class Plugin:
     @property
     def module(self) -> ModuleType:
         return load(self.kind, self.name)
+
+    def fitted(self, folder: Path) -> Plugin:
+        """The same as it was fitted into `folder`; for plugins that learn (`needs_fit`)."""
+        return replace(self, config=self.module.with_path(self.config, folder))
+
+
+def needs_fit(plugin: Plugin) -> bool:
+    """Whether it learns before it can be used: its module has `fit(rows, config, context, folder)` and its config names nothing fitted yet."""
+    return hasattr(plugin.module, "fit") and plugin.module.needs_fit(plugin.config)
 
 
 def names(kind: str) -> list[str]:

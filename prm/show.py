@@ -13,6 +13,7 @@ from prm import config, witnesses
 from prm.errors import PrmError
 from prm.pipeline import summary
 from prm.records import Group, StepScores
+from prm.stages import MODELS
 from prm.store import Run, write_file
 
 
@@ -39,8 +40,8 @@ def who(run: Run, stage: str | None) -> Iterator[str]:
 
 def rows(run: Run, stage: str, problem_id: str | None) -> Iterator[str]:
     """A stage's rows as JSON, a line each."""
-    if stage.startswith("prm."):
-        raise PrmError(f"{stage}: a model, not rows; it lies in {run.model(stage.removeprefix('prm.'))}")
+    if stage.split(".")[0] in MODELS:
+        raise PrmError(f"{stage}: a model, not rows; it lies in {run.folder(stage).path / 'model'}")
     found = problem_id is None
     for row in run.rows(stage):
         if problem_id in (None, getattr(row, "problem_id", None) or getattr(row, "id", None)):

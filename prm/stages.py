@@ -6,8 +6,10 @@
     problems, samples, steps, labels.ARM of the arm's split  ─> prm.ARM
     prm.ARM, problems, samples, steps of test (and reposed)  ─> scores.ARM.test (and .reposed)
 
+A segmenter that learns has a stage of its own before steps: problems and samples of all splits but test ─> segmenter.
+
 SPLIT is train, test or another that an arm learns from. `reposed` is test asked again in other words, if the recipe says so: its
-answers are carried back, so votes over it are votes on the problems of test. Every stage but prm.ARM maps shard i of its inputs to its own shard i, so shards may be made in any order
+answers are carried back, so votes over it are votes on the problems of test. Every stage but prm.ARM and segmenter maps shard i of its inputs to its own shard i, so shards may be made in any order
 and anywhere. The labels of the test split train nothing; they are there to be measured.
 """
 
@@ -22,7 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from prm import answers, config, evidence, labels, models, store, train, transforms, witnesses
+from prm import answers, config, evidence, labels, models, plugins, store, train, transforms, witnesses
 from prm.engines import Sampling
 from prm.plugins import Plugin
 from prm.progress import progress
@@ -31,7 +33,18 @@ from prm.records import Answer, Problem, Sample, Steps, StepScores
 from prm.signals import Context
 
 # Raise one when what its stage makes from the same inputs changes; a plugin has its own VERSION (1 when it has none).
-VERSIONS = {"problems": 1, "samples": 1, "steps": 1, "answers": 1, "signal": 1, "labels": 1, "prm": 1, "scores": 1}
+VERSIONS = {
+    "problems": 1,
+    "samples": 1,
+    "segmenter": 1,
+    "steps": 1,
+    "answers": 1,
+    "signal": 1,
+    "labels": 1,
+    "prm": 1,
+    "scores": 1,
+}
+MODELS = ("segmenter", "prm")  # kinds of stages that make a model
 READING = {"math": 2}  # the same for a style of reading answers, from 2 on
 FILES = (
     "path",
@@ -45,7 +58,7 @@ FILES = (
 class Stage:
     """facts: the config that its rows depend on. inputs: stages whose shard i it reads; after: others that it depends on.
 
-    make(i, *rows of shard i of each input) gives the rows of shard i; for a prm stage, make(folder) writes the model. tell(folder):
+    make(i, *rows of shard i of each input) gives the rows of shard i; for a stage that is a `model`, make(folder) writes it. tell(folder):
     what else its manifest says, once all shards are there.
     """
 
@@ -60,6 +73,11 @@ class Stage:
     @property
     def kind(self) -> str:
         return self.name.split(".")[0]
+
+    @property
+    def model(self) -> bool:
+        """Whether it makes a model (in its folder's `model`) and no rows."""
+        return self.kind in MODELS
 
     @cached_property
     def hash(self) -> str:
@@ -86,7 +104,7 @@ def plan(
         **more,
     ) -> None:
         split = name.split(".")[-1]
-        shards = 0 if name.startswith("prm.") else math.ceil(sizes[split] / recipe.shard)
+        shards = 0 if name.split(".")[0] in MODELS else math.ceil(sizes[split] / recipe.shard)
         parents = [tuple(made[n] for n in names) for names in (inputs, after)]
         made[name] = Stage(name, facts, make, *parents, shards, **more)
 
@@ -103,9 +121,16 @@ def plan(
         sampling = replace(recipe.sampling, samples=1) if split == REPOSED else recipe.sampling
         facts = {"engine": _facts(recipe.engine), "sampling": config.plain(sampling)}
         add(f"samples.{split}", facts, _sample(recipe, sampling, context), [f"problems.{split}"])
+    segmenter, learnt = recipe.segmenter, []
+    if plugins.needs_fit(segmenter):
+        of = [f"{kind}.{split}" for split in _fitting(drawn) for kind in ("problems", "samples")]
+        folders = [made[n].folder(recipe) for n in of]
+        add("segmenter", _facts(segmenter), _fit(segmenter, folders, context), after=of)
+        learnt = ["segmenter"]
+        segmenter = segmenter.fitted(made["segmenter"].folder(recipe).path / "model")
     for split in sizes:
-        of = ["samples"] if getattr(recipe.segmenter.module, "TEXT_ONLY", False) else ["samples", "problems"]
-        add(f"steps.{split}", _facts(recipe.segmenter), _cut(recipe.segmenter, context), [f"{k}.{split}" for k in of])
+        of = ["samples"] if getattr(segmenter.module, "TEXT_ONLY", False) else ["samples", "problems"]
+        add(f"steps.{split}", _facts(recipe.segmenter), _cut(segmenter, context), [f"{k}.{split}" for k in of], learnt)
     for split in drawn:
         add(f"answers.{split}", _reading(recipe), _answer(recipe, context, stack), [f"samples.{split}"])
     if recipe.repose:
@@ -160,6 +185,24 @@ def _sample(recipe: Recipe, sampling: Sampling, context: Context):
         expected = [(p.id, k) for p in rows for k in range(sampling.samples)]
         _same(f"engine {recipe.engine.name}", [(s.problem_id, s.index) for s in samples], expected)
         return samples
+
+    return make
+
+
+def _fitting(drawn: Mapping[str, list[Problem]]) -> list[str]:
+    """The splits that a segmenter learns from: all but test, where there are others."""
+    return [split for split in drawn if split != "test"] or ["test"]
+
+
+def _fit(plugin: Plugin, folders: Sequence[store.Folder], context: Context):
+    def make(path: Path) -> None:
+        rows = [
+            (by_id[s.problem_id], s)
+            for problems, samples in zip(folders[::2], folders[1::2])
+            for by_id in [{p.id: p for p in problems.rows()}]
+            for s in samples.rows()
+        ]
+        plugin.module.fit(rows, plugin.config, context, path / "model")
 
     return make
 
