@@ -10,6 +10,9 @@ fit.py       the whole: read, cluster, name, train the detector
 model.py     `Roles`: assign, detect, read, save, load
 detector.py  hidden state -> role on a stream, with hysteresis
 live.py      the same while transformers generates
+corpus.py    any text corpus as a stream of documents
+recipe.py    `prm roles`: a recipe and a corpus -> roles
+harvest.py   `prm harvest`: a corpus and roles -> a self-labelled corpus, which goes on where it was stopped; card.py writes its data card
 
 A *segment* is a step's tokens, its *centre* the mean of their hidden states (one layer), a *role* a cluster of centres, the *mode* at a token
 the role that the detector believes the text to be in, knowing nothing behind that token.
