@@ -50,7 +50,11 @@ def fit(
     """The roles in (prompt, text) rows; a prompt is what stood before the text, to the character. A row that cannot be read is counted in
     `report["rows"]`. context: keeps the loaded model. progress: told how many more rows are read. Raises PrmError where too few segments are left.
     """
-    read, reader = gather(rows, config, context, progress)
+    return build(*gather(rows, config, context, progress), config)
+
+
+def build(read: Gathered, reader: readers.Reader, config: Config) -> Roles:
+    """`fit`, from what `gather` gave."""
     found = cluster.cluster(read.centres_ND, config.cluster)
     role_N, _ = found.clusters.assign(read.centres_ND)
     head = train_head(read, role_N, len(found.clusters.centres_KP), config)

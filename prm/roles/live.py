@@ -40,7 +40,7 @@ def watch(model: PreTrainedModel, roles: Roles) -> Iterator[Live]:
         raise PrmError(
             f"roles: found in states of width {width}, the model's are {shape.hidden_size} wide; give its own"
         )
-    if Path(path).is_dir() or getattr(model.config, "_commit_hash", None):
+    if (path and Path(path).is_dir()) or getattr(model.config, "_commit_hash", None):
         roles.check_weights(models.weights_fingerprint(path, model.config))
     body = model.base_model if model.base_model is not model else model
     live = Live(roles, model.device)
