@@ -33,6 +33,9 @@ class Roles:
     def open_reader(self):
         return reader.Reader.open(self.reader)
 
+    def detect(self, states):
+        return (states[:, 0] > 0).astype(int), np.full(len(states), 0.5)
+
     def assign(self, centres):
         return (centres[:, 0] > 0).astype(int), np.full(len(centres), 0.75)
 
@@ -96,6 +99,7 @@ def test_scores_are_kept_by_source_and_reduced_as_the_recipe_says(monkeypatch):
 def test_a_steps_role_is_its_centres(monkeypatch):
     page = gathered(monkeypatch, group("a b\nc d\n \n"), [words("a b\nc d\n \n", hidden=True)], roles=Roles())
     assert page["samples"][0]["roles"] == [{"role": 0, "confidence": 0.75}, {"role": 1, "confidence": 0.75}, None]
+    assert [mode["role"] for mode in page["samples"][0]["modes"]] == [0, 0, 1, 1]
     assert page["roles"][0] == {"name": "adds <b>", "typical": ["1 + 1 = 2"]}
 
 
@@ -199,7 +203,9 @@ def test_clicked_and_read_in_a_browser(run, browser, tmp_path, monkeypatch):
     assert page.inner_text(
         "#panel .score[data-source='scores.prm'] .num"
     ) == f"{first['scores']['scores.prm'][step]:.2f}".lstrip("0")
-    assert page.inner_text("#panel .chip") == told["roles"][first["roles"][step]["role"]]["name"]
+    mode = first["modes"][5]
+    assert page.inner_text("#panel .mode") == f"{told['roles'][mode['role']]['name']} detected live, .50"
+    assert page.inner_text("#panel .role .chip") == told["roles"][first["roles"][step]["role"]]["name"]
     page.keyboard.press("ArrowRight")
     assert panel(page) == read(first, 6)
     page.keyboard.press("ArrowDown")

@@ -1,7 +1,7 @@
 // The traces of one sample over its tokens: a lane a trace, boundaries as vertical lines, one place in it shared with the text.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LANE = 42, GAP = 20, TOP = 40, LEFT = 58, RIGHT = 6;
+const LANE = 42, GAP = 20, TOP = 44, LEFT = 64, RIGHT = 6;
 const EDGE = 18; // pixels that a step's number needs
 
 function shape(tag, attributes, text) {
@@ -22,15 +22,16 @@ function makeChart(host, choose, point) {
   host.addEventListener("pointermove", (event) => tokens && point(at(event)));
   host.addEventListener("pointerleave", () => point(null));
 
-  // traces: [{label, least, most, values, chosen}]; steps: the step of each token; hues: a step's role as a hue, or null
-  function draw(traces, steps, hues) {
+  // traces: [{label, least, most, values, chosen}]; steps: the step of each token; hues: a step's role as a hue, or null; modes: each token's, or none
+  function draw(traces, steps, hues, modes) {
     tokens = steps.length;
     const width = host.clientWidth, height = TOP + traces.length * (LANE + GAP) - GAP + 2;
+    if (width <= LEFT + RIGHT) return; // not laid out yet: a later size draws it
     host.setAttribute("viewBox", `0 0 ${width} ${height}`);
     host.style.height = `${height}px`;
     x = (token) => LEFT + (token * (width - LEFT - RIGHT)) / Math.max(tokens, 1); // the token's left edge
     lanes = traces.map((trace, i) => lane(trace, TOP + i * (LANE + GAP)));
-    host.replaceChildren(...edges(steps, hues, height), ...lanes.flatMap((l) => l.parts), shape("g", { id: "marks" }));
+    host.replaceChildren(...edges(steps, hues, height), ...modes.map(mode), ...lanes.flatMap((l) => l.parts), shape("g", { id: "marks" }));
   }
 
   function lane(trace, top) {
@@ -53,6 +54,13 @@ function makeChart(host, choose, point) {
     return { y, centre, values, parts };
   }
 
+  // What the detector says at a token: a thin strip below the roles' own.
+  function mode(hue, i) {
+    const made = shape("rect", { class: "strip", x: x(i), y: 7, width: x(i + 1) - x(i) + 0.3, height: 3 });
+    made.style.setProperty("--hue", hue);
+    return made;
+  }
+
   function edges(steps, hues, height) {
     const made = [], starts = [];
     steps.forEach((step, i) => step !== null && step !== steps[i - 1] && starts.push(i));
@@ -64,7 +72,7 @@ function makeChart(host, choose, point) {
       else strip.classList.add("plain");
       made.push(strip, shape("line", { class: "edge", x1: left, x2: left, y1: 0, y2: height - 2 }));
       if (left - last >= EDGE) {
-        made.push(shape("text", { class: "count", x: left + 3, y: 17 }, step + 1));
+        made.push(shape("text", { class: "count", x: left + 3, y: 21 }, step + 1));
         last = left;
       }
     });

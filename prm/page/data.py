@@ -6,7 +6,7 @@
      "roles": [{"name", "typical": [spans]}] or null,
      "samples": [{"index", "answer", "cluster", "why", "text", "ends", "spans", "steps": the step of each token (null where there are none),
                   "values": {trace: [one a token]}, "scores": {source: [one a step]}, "whole": {source: one number},
-                  "roles": [{"role", "confidence"} or null, one a step]}]}
+                  "roles": [{"role", "confidence"} or null, one a step], "modes": [the same, one a token, as the live detector says; or none]}]}
 
 low, high: the 5th and 95th percentile over the tokens of all samples, between which colours run; least, most: the 1st and 99th, the chart's range. Offsets count
 characters (code points). whole: an arm's step scores reduced as its recipe says.
@@ -67,7 +67,10 @@ def gather(
         else None,
         "samples": [
             _sample(sample, steps, answer, traces, _said(scores, sample.index), sources)
-            | {"roles": _roles(plan.roles, sample.text, steps.ends, spans, states)}
+            | {
+                "roles": _roles(plan.roles, sample.text, steps.ends, spans, states),
+                "modes": _modes(plan.roles, traces.spans, spans, states),
+            }
             for sample, steps, answer, traces, spans, states in rows
         ],
     }
@@ -159,6 +162,13 @@ def _roles(roles, text: str, ends: Sequence[int], spans, states: np.ndarray | No
     for i, r, c in zip(held, role, sure):
         found[i] = {"role": int(r), "confidence": _number(c)}
     return found
+
+
+def _modes(roles, shown, spans, states: np.ndarray | None) -> list[dict]:
+    """What the roles' detector says at each token, knowing nothing behind it; empty where the roles' model has other tokens than the traces'."""
+    if roles is None or states is None or tuple(shown) != tuple(spans):
+        return []
+    return [{"role": int(r), "confidence": _number(c)} for r, c in zip(*roles.detect(states))]
 
 
 def _number(value: float | None) -> float | None:

@@ -130,7 +130,7 @@ function colour() {
 function drawChart() {
   const made = sample(), names = [...new Set([...THREE, ...(trace(state.trace) ? [state.trace] : [])])];
   const lanes = names.map((name) => ({ ...trace(name), values: made.values[name] ?? [], chosen: name === state.trace }));
-  chart.draw(lanes, made.steps, rolesOf(made).map((role) => role && hue(role.role)));
+  chart.draw(lanes, made.steps, rolesOf(made).map((role) => role && hue(role.role)), made.modes.map((mode) => hue(mode.role)));
   mark();
 }
 
@@ -162,6 +162,7 @@ function drawPanel() {
   const role = step === null ? null : rolesOf(made)[step];
   const about = step === null ? [] : [
     make("h3", {}, `step ${step + 1} of ${made.ends.length}`),
+    ...(made.modes[i] ? [make("p", { class: "mode" }, chip(made.modes[i]), make("span", { class: "quiet" }, ` detected live, ${belief(made.modes[i].confidence)}`))] : []),
     ...(role ? roleFacts(role) : data.roles ? [make("p", { class: "quiet" }, "role –")] : []),
     make("div", { class: "scores" }, ...scoresOf(made, step, data.sources)),
   ];
@@ -178,7 +179,7 @@ function roleFacts(role) {
   more.open = state.typical;
   more.addEventListener("toggle", () => { state.typical = more.open; });
   return [
-    make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` confidence ${belief(role.confidence)}`)),
+    make("p", { class: "role" }, chip(role), make("span", { class: "quiet" }, ` role, confidence ${belief(role.confidence)}`)),
     more,
   ];
 }
@@ -221,7 +222,8 @@ by("theme").addEventListener("click", () => theme(by("theme").value));
 by("where").textContent = `${data.run} · ${data.id}`;
 by("problem").textContent = data.text.trim();
 by("about").textContent = [`Read by ${data.model}, layer ${data.layer}, RPI over ${data.window} states, behind ${JSON.stringify(data.template)}.`,
-  "Colours run from the 5th to the 95th percentile over all samples of this problem.", ...data.notes].join(" ");
+  "Colours run from the 5th to the 95th percentile over all samples of this problem.",
+  ...(data.roles ? ["Above the chart: the steps' roles, and in the thin strip what the detector says live."] : []), ...data.notes].join(" ");
 theme();
 drawPicker();
 drawButtons();
