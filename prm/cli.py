@@ -18,6 +18,7 @@ examples:
   prm show runs/demo                                 what the run made: rows, rows rejected and why, seconds
   prm show runs/demo --who                           what the labels rest on: each key's coverage, reliability, agreement
   prm show runs/demo --problem world-2-0             one problem: each step with each signal's value, label and score
+  prm show runs/demo --problem world-2-0 --html page.html    the same as a page: each token with KL flow, curl, RPI, the steps with roles
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
   prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,8 +15,10 @@ import pytest
 from prm import cli, show, store
 from prm.dynamics import reader
 from prm.dynamics.traces import Traces
+from prm.errors import PrmError
 from prm.page import data, html, reading
 from prm.records import Answer, Group, Problem, Sample, Steps, StepScores
+from prm.roles import model
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -38,6 +41,12 @@ class Roles:
 
     def assign(self, centres):
         return (centres[:, 0] > 0).astype(int), np.full(len(centres), 0.75)
+
+
+def test_the_fake_roles_are_like_saved_ones():
+    fields = {field.name for field in dataclasses.fields(model.Roles)} | set(dir(model.Roles))
+    assert {name for name in vars(Roles) if not name.startswith("_")} <= fields
+    assert {"name", "typical"} <= {field.name for field in dataclasses.fields(model.Role)}
 
 
 def group(*texts: str) -> Group:
@@ -133,7 +142,7 @@ def test_errors_come_before_a_model_is_loaded(run, tmp_path, capsys, monkeypatch
     assert "roles.json" in fails(capsys, *page, str(tmp_path / "x.html"), "--roles", str(tmp_path))
     assert "no problem 'p99'" in fails(capsys, folder, "--problem", "p99", "--html", str(tmp_path / "x.html"))
     replayed = SimpleNamespace(path=run.path, recipe={**run.recipe, "engine": {"name": "replay", "path": "x"}})
-    with pytest.raises(Exception, match="--model FOLDER_OR_HUB_ID"):
+    with pytest.raises(PrmError, match="--model FOLDER_OR_HUB_ID"):
         reading.plan(replayed, None, None)
     assert len(reading.plan(replayed, "world", None).notes) == 2
 
