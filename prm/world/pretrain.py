@@ -42,7 +42,13 @@ class Config:
 
 
 def example(rng: random.Random, config: Config) -> tuple[str, str]:
-    """(problem, solution) as the policy is taught them: wrong steps included."""
+    """(problem, solution) as the policy is taught them."""
+    problem, steps, separator = told(rng, config)
+    return problem, separator.join(steps)
+
+
+def told(rng: random.Random, config: Config) -> tuple[str, list[str], str]:
+    """(problem, steps, what stands between them), wrong steps included."""
     program = draw(rng, config.shortest, config.longest)
     problem = story.tell(program, rng)
     value, equations = program.start, []
@@ -52,7 +58,7 @@ def example(rng: random.Random, config: Config) -> tuple[str, str]:
         value = result
     steps = story.solve(problem, equations, rng)
     separator = rng.choice(config.separators) if len(config.separators) > 1 else config.separators[0]
-    return problem, separator.join(steps)
+    return problem, steps, separator
 
 
 def batches(config: Config) -> Iterator[tuple]:
