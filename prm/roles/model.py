@@ -174,9 +174,9 @@ class Roles:
                 card["segmenter"],
                 card["fingerprint"],
                 tuple(Role(r["name"], r["size"], tuple(r["typical"])) for r in card["roles"]),
-                Clusters(**clusters, spread=float(arrays["clusters.spread"])),
+                Clusters(**clusters, spread=arrays["clusters.spread"].item()),
                 Head(*(arrays[f"head.{name}"] for name in _HEAD)),
-                float(arrays["margin"]),
+                arrays["margin"].item(),
                 card["report"],
             )
         except KeyError as error:
