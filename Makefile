@@ -1,5 +1,5 @@
 # make setup   .venv with everything a run needs          make demo    the whole flow on the small world, and its table
-# make test    what tests need (real vLLM), then tests     make bench   training and sampling speed
+# make test    what tests need (real vLLM), then tests     make bench     speed and memory, into runs/bench/bench.json
 # make ablation   every kind of label in five small worlds of their own: hours; stopped, it goes on where it was
 # PYTHON=/path/to/python3.12 picks the interpreter; otherwise one of python3.11 to 3.14 that works is taken.
 
@@ -25,7 +25,7 @@ test: .venv/.test-ready
 	$(BIN)/python -m pytest
 
 bench: .venv/.ready
-	$(BIN)/python -m eval.bench_train
+	$(BIN)/python -m eval.bench
 
 ablation: .venv/.ready
 	$(BIN)/python -m eval.ablation recipes/ablation.yaml

@@ -1,4 +1,4 @@
-"""Runs the GPU path and checks it: bfloat16 against float32, packed against padded, one training with resume, and speed.
+"""Runs the GPU path and checks it: bfloat16 against float32, packed against padded, one training, dynamics' kernel, and speed.
 
     python -m eval.gpu_check [--backbone world]
 
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from eval import bench_train
+from eval import bench, bench_dynamics, bench_train
 from prm.errors import PrmError
 
 
@@ -84,12 +84,58 @@ def training_learns(backbone: str) -> str:
     return f"loss ends at {ends[0]:.3f}, split in 4 at {ends[1]:.3f}"
 
 
+def kernel_agrees(backbone: str) -> str:
+    """The Triton kernel gives the flow of the CPU's tiles: odd sizes, all types, with bias, scale and softcap."""
+    import torch
+    from prm.dynamics.flow import flow
+    from prm.dynamics.head import Head
+
+    told = []
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        worst = 0.0
+        for rows, vocabulary, width, biased, scale, softcap in (
+            (1, 7, 5, False, 1.0, None),
+            (77, 1003, 70, True, 0.5, None),
+            (1024, 32000, 512, False, 1.0, None),
+            (300, 5000, 129, True, 2.0, 30.0),
+        ):
+            torch.manual_seed(0)
+            head = Head((torch.randn(vocabulary, width) * 3 * width**-0.5).to(dtype), None, scale, softcap)
+            if biased:
+                head = dataclasses.replace(head, bias=torch.randn(vocabulary).to(dtype))
+            on_gpu = dataclasses.replace(head, weight=head.weight.cuda(), bias=head.bias.cuda() if biased else None)
+            hidden, tokens = torch.randn(rows, width).to(dtype), torch.randint(vocabulary, (rows,))
+            first = torch.arange(rows) % 100 == 0
+            want, made = flow(hidden, tokens, first, head), flow(hidden.cuda(), tokens.cuda(), first.cuda(), on_gpu)
+            for name in ("kl", "entropy", "surprise"):
+                apart = (getattr(made, name).cpu() - getattr(want, name)).abs()
+                worst = max([worst, *apart[~getattr(want, name).isnan()].tolist()])
+        assert worst < 1e-4, f"{dtype}: KL, entropy or surprise differ by {worst:.1e}"
+        told.append(f"{str(dtype).removeprefix('torch.')} {worst:.1e}")
+    return "largest gap " + ", ".join(told)
+
+
+def dynamics_are_cheap(backbone: str) -> str:
+    """The bench's goals, on the GPU in bfloat16, at a vocabulary of 32k, 1,024 tokens, width 512."""
+    found = bench_dynamics.measure()
+    for name, goal in bench.DYNAMICS_GOALS.items():
+        assert found[name] <= goal, f"{name} is {found[name]:.3g}, the goal {goal:g}: {found}"
+    return ", ".join(f"{name} {found[name]:.3g}" for name in (*bench.DYNAMICS_GOALS, "projection_ratio"))
+
+
 def speed(backbone: str) -> str:
     bench_train.main(["--backbone", backbone, "--solutions", "8192", "--batch", "256"])
     return "see the table"
 
 
-CHECKS: tuple[Callable[[str], str], ...] = (scores_agree, packed_is_padded, training_learns, speed)
+CHECKS: tuple[Callable[[str], str], ...] = (
+    scores_agree,
+    packed_is_padded,
+    training_learns,
+    kernel_agrees,
+    dynamics_are_cheap,
+    speed,
+)
 
 
 def _rule(item):

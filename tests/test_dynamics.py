@@ -61,6 +61,25 @@ def test_flow_of_large_logits_stays_exact_and_never_falls_below_zero():
     assert float(made.kl[1:].min()) >= 0 and float(made.kl[21:].max()) < 1e-4
 
 
+@pytest.mark.parametrize("columns", [16, 700, 1000])  # more tiles than threads, fewer, one
+def test_flow_in_threads_is_flow_in_one_and_leaves_their_number(columns, monkeypatch):
+    torch.manual_seed(0)
+    head, hidden, tokens = Head(torch.randn(1000, 16)), torch.randn(9, 16), torch.randint(1000, (9,))
+    first = torch.arange(9) == 0
+    alone = flow(hidden, tokens, first, head)
+    monkeypatch.setattr(flow_module, "ROWS", 4)
+    monkeypatch.setattr(flow_module, "COLUMNS", columns)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = flow(hidden, tokens, first, head)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    for name in FLOW:
+        torch.testing.assert_close(getattr(together, name), getattr(alone, name), atol=1e-5, rtol=0, equal_nan=True)
+
+
 def test_flow_of_nothing_is_nothing():
     made = flow(
         torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool), Head(torch.ones(9, 4))

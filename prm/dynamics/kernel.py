@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-from prm.dynamics.flow import NAN, Flow
+from prm.dynamics.flow import NAN, Flow, joined
 
 if TYPE_CHECKING:
     from prm.dynamics.head import Head
@@ -128,7 +128,7 @@ def flow_cuda(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
         DEPTH=depth,
         num_warps=8,  # with 4 the two accumulators spill
     )
-    return _joined(*sums)
+    return _flow(*sums)
 
 
 def _programs(device: torch.device) -> int:
@@ -137,13 +137,9 @@ def _programs(device: torch.device) -> int:
     return PROGRAMS * torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def _joined(peak, total, own, cross, target) -> Flow:
-    """The shares (splits, N) of each row as one; every split has columns, so every peak is finite."""
-    top = peak.amax(0)
-    weight = (peak - top).exp()
-    mass = (weight * total).sum(0)
-    own, cross = ((weight * part).sum(0) / mass for part in (own, cross))
-    lse = top + mass.log()
+def _flow(peak, total, own, cross, target) -> Flow:
+    """Of the shares (splits, N) of each row."""
+    lse, own, cross = joined(peak, total, own, cross)
     before = torch.cat([lse[:1], lse[:-1]])
     kl, surprise = own - cross - (lse - before), before - target.sum(0)
     kl[0] = surprise[0] = NAN
