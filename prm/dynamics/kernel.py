@@ -108,26 +108,27 @@ def flow_cuda(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
     share = triton.cdiv(tiles, max(1, _programs(hidden.device) // blocks))  # tiles of one split
     splits = triton.cdiv(tiles, share)
     sums = torch.empty(SUMS, splits, count, dtype=torch.float32, device=hidden.device)
-    _shares[(blocks, splits)](
-        hidden,
-        weight,
-        weight if head.bias is None else head.bias,
-        tokens.contiguous(),
-        sums,
-        count,
-        vocabulary,
-        width,
-        share * columns,
-        float(head.scale),
-        float(head.softcap or 1.0),
-        BIASED=head.bias is not None,
-        CAPPED=head.softcap is not None,
-        WIDEN=not hidden.is_cuda,  # the interpreter's dot does not know bfloat16
-        ROWS=rows,
-        COLUMNS=columns,
-        DEPTH=depth,
-        num_warps=8,  # with 4 the two accumulators spill
-    )
+    with torch.cuda.device_of(hidden):  # Triton launches on the current device
+        _shares[(blocks, splits)](
+            hidden,
+            weight,
+            weight if head.bias is None else head.bias,
+            tokens.contiguous(),
+            sums,
+            count,
+            vocabulary,
+            width,
+            share * columns,
+            float(head.scale),
+            float(head.softcap or 1.0),
+            BIASED=head.bias is not None,
+            CAPPED=head.softcap is not None,
+            WIDEN=not hidden.is_cuda,  # the interpreter's dot does not know bfloat16
+            ROWS=rows,
+            COLUMNS=columns,
+            DEPTH=depth,
+            num_warps=8,  # with 4 the two accumulators spill
+        )
     return _flow(*sums)
 
 
