@@ -20,7 +20,6 @@ from prm.errors import PrmError
 from prm.roles.cluster import Clusters
 from prm.roles.detector import Detector, Head
 from prm.roles.segments import CHUNK, Cut, Row, cuts
-from prm.store import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,6 +141,8 @@ class Roles:
         """Writes the folder; roles.json comes last, so where it stands the rest does too."""
         import numpy as np
         from safetensors.numpy import save_file
+
+        from prm.store import write_file
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
