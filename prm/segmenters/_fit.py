@@ -29,7 +29,7 @@ def fitted(rows: Sequence[tuple[Problem, Sample]], config: attractor.Config, rea
         )
     traces, starts = zip(*kept)
     model = models.weights_fingerprint(models.resolve(config.model), reader.model.config)
-    return with_threshold(learn(traces, starts, config, model), traces, config.rate)
+    return with_threshold(learn(traces, starts, config, model), traces, config.rate, config.min_tokens)
 
 
 def learn(
@@ -48,13 +48,20 @@ def learn(
     return _learned.Learned(config.form, float("inf"), model, config.layers, sum(len(t.spans) for t in traces))
 
 
-def with_threshold(learned: _learned.Learned, traces: Sequence[Traces], rate: float) -> _learned.Learned:
-    """rate: cuts a token; 0 for the scores' two kinds."""
-    scores = np.concatenate([learned.score(t)[1:] for t in traces])
-    scores = scores[np.isfinite(scores)]
-    if not len(scores):
-        raise PrmError("segmenter: the texts have a token each, nothing can be cut; give longer ones")
-    return replace(learned, threshold=float(np.quantile(scores, 1 - rate)) if rate else _places.two_kinds(scores))
+def with_threshold(
+    learned: _learned.Learned, traces: Sequence[Traces], rate: float, min_tokens: int
+) -> _learned.Learned:
+    """rate: cuts a token; 0 looks at the peaks alone, all of them min_tokens apart, and parts those of the high kind from those of the low:
+    over all tokens the few that begin steps would hardly count."""
+    scores = [learned.score(t) for t in traces]
+    if rate:
+        seen = np.concatenate([s[1:] for s in scores])
+        seen = seen[np.isfinite(seen)]
+    else:
+        seen = np.concatenate([s[_places.peaks(s, -np.inf, min_tokens)] for s in scores])
+    if not len(seen):
+        raise PrmError("segmenter: no text is long enough to be cut; give longer ones, or lower min_tokens")
+    return replace(learned, threshold=float(np.quantile(seen, 1 - rate)) if rate else _places.two_kinds(seen))
 
 
 def places_of(traces: Traces, starts: Sequence[int]) -> list[int]:

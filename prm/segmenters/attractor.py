@@ -42,7 +42,7 @@ FIT_TOKENS = 400_000  # enough for a head; more would only take memory
 @dataclass(frozen=True)
 class Config:
     """model, layers, window: see `prm.dynamics.reader.Config`. template: the prompt around {problem}. path: the folder of a fitted segmenter; "" in a recipe
-    fits one on the run's training samples. rate: cuts a token, of the fitted texts; 0 lets the scores' two kinds tell (Otsu).
+    fits one on the run's training samples. rate: cuts a token, of the fitted texts; 0 lets the two kinds of peaks tell (Otsu).
     min_tokens: of a segment. quantile: of form quantiles, penalty: of form change (a segment's, in variances a signal).
     edges: "word" moves a cut inside a word to the word's start, one before closing punctuation behind it. delimiters: also look at these; join: "union" cuts at both, "agree" at delimiters
     alone, and there only where a cut of the form lies within `near` tokens. shown: the delimiters that form shown learns from.
