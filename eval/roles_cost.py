@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -34,16 +35,14 @@ def overhead(model, roles: Roles, repeats: int) -> float:
     clock = time.process_time if model.device.type == "cpu" else time.perf_counter
 
     def timed(watched: bool) -> float:
-        began = clock()
-        if watched:
-            with watch(model, roles) as live:
-                model.generate(**options)
-                live.modes()
-        else:
+        with watch(model, roles) if watched else nullcontext() as live:  # entered once for any number of generations
+            began = clock()
             model.generate(**options)
+            if watched:
+                live.modes()
             if model.device.type == "cuda":
                 torch.cuda.synchronize()
-        return clock() - began
+            return clock() - began
 
     timed(True), timed(False)  # what is made on first use
     ratios = []
