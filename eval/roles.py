@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.real:
         found["real"] = real(given.real, given.texts, given.most, context)
     costs = {"generation_overhead": overhead(*bench_model(), given.repeats)}
-    costs["generation_overhead_policy"] = overhead(context.cached(*_policy()).model, roles, given.repeats)
+    costs["generation_overhead_policy"] = overhead(context.cached(*_policy()).model, roles, 5 * given.repeats)
     keys = [key for key, value in found["seeds"][0].items() if isinstance(value, float) or key in ("roles", "n")]
     means = {key: float(np.mean([row[key] for row in found["seeds"]])) for key in keys}
     found = means | costs | {"names": roles.names} | found

@@ -30,7 +30,7 @@ class Config:
 
     margin: float = 0.5
     tokens: int = 30_000
-    decay: float = 1e-4
+    decay: float = 1e-3
 
     def __post_init__(self):
         if self.margin < 0 or self.decay < 0:
