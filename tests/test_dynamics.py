@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import tiny
+import tiny_model
 import torch
 
 from prm.dynamics import flow as flow_module
@@ -179,6 +180,20 @@ def test_a_batch_is_its_texts_one_by_one(folders, kind):
         same(made, *reader.read([text], hidden=True))
     assert [made.reason for made in together] == ["", "", "no_tokens", "", ""]
     assert (together[0].kl_T is None) == (kind == "bert") and together[0].curl_LT.shape == (2, len(together[0].spans))
+
+
+def test_a_pad_token_outside_the_embeddings_pads_nothing(tmp_path):
+    """The tokenizer's pad token is one more than the model has embeddings for: padding is masked, so any id will do."""
+    from transformers import AutoTokenizer
+
+    folder = tiny_model.make(tmp_path / "model")
+    words = AutoTokenizer.from_pretrained(folder)
+    words.add_special_tokens({"pad_token": "<|pad|>"})
+    words.save_pretrained(folder)
+    reader, texts = opened(folder), [("", "Ann has 12 apples"), ("", "So Ann has 47 apples. The answer is: 47.")]
+    assert reader.tokenizer.pad_token_id >= reader.model.get_input_embeddings().num_embeddings
+    for text, made in zip(texts, reader.read(texts, hidden=True)):
+        same(made, *reader.read([text], hidden=True))
 
 
 def test_the_prompt_is_read_but_has_no_traces(folders):

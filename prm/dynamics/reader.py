@@ -177,7 +177,8 @@ class Reader:
 
         with torch.inference_mode():
             longest = max(len(w.ids) for w in windows)
-            ids = torch.tensor([w.ids + [self.tokenizer.pad_token_id or 0] * (longest - len(w.ids)) for w in windows])
+            # padded with 0, which every model embeds; a tokenizer's pad token may lie outside the table
+            ids = torch.tensor([w.ids + [0] * (longest - len(w.ids)) for w in windows])
             mask = torch.tensor([[1] * len(w.ids) + [0] * (longest - len(w.ids)) for w in windows])
             ids, mask = ids.to(self.model.device), mask.to(self.model.device)
             last = len(self.layers) == 1 and self.layers[0] == self.model.config.get_text_config().num_hidden_layers
