@@ -5,7 +5,7 @@
 
 A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results
 are, so the check works on a fresh clone. `table:siblings` is made of all recipes/results/siblings-*.json, which
-`python -m eval.siblings --out` writes.
+`python -m eval.siblings --out` writes; boundaries, segments and roles of what those evaluations write with --out.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from pathlib import Path
 
 from eval import command
 from eval.ablation import table as ablation
+from eval.dynamics_tables import WRITERS as DYNAMICS
 from eval.html import difference
 from eval.siblings import FIELD
 from prm.errors import PrmError
 from prm.store import write_file
 
+WRITERS = {"ablation": ablation.markdown, **DYNAMICS}  # others are runs' summaries
 _BLOCK = re.compile(r"(<!-- table:([\w-]+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 
 
@@ -85,9 +87,10 @@ def filled(text: str, results: Path) -> str:
         path = results / f"{match[2]}.json"
         if not path.exists():
             raise PrmError(
-                f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}"
+                f"README.md: table:{match[2]} has no {path}; make the run, then python -m eval.readme runs/{match[2]}, "
+                "or write it with the evaluation's --out"
             )
-        write = ablation.markdown if match[2] == "ablation" else table
+        write = WRITERS.get(match[2], table)
         return f"{match[1]}{write(json.loads(path.read_text()))}\n{match[4]}"
 
     return _BLOCK.sub(fill, text)

@@ -105,12 +105,12 @@ class Reader:
 
     def read(
         self,
-        texts: Sequence[tuple[str, str]],
+        texts: Sequence[tuple[str | Sequence[int], str]],
         hidden: bool = False,
         traces: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> list[Traces]:
-        """Traces of each (prompt, text). hidden: with the states of the layers. traces: False leaves flow and motion out. progress: told how many
+        """Traces of each (prompt, text); a prompt given as ids (a chat template's, say) is taken as it is. hidden: with the states of the layers. traces: False leaves flow and motion out. progress: told how many
         more windows are read."""
         import numpy as np
 
@@ -133,11 +133,12 @@ class Reader:
             made.append(Traces(spans, **joined, reason=reason))
         return made
 
-    def _windows(self, index: int, prompt: str, text: str) -> tuple[list[_Window], tuple, str]:
+    def _windows(self, index: int, prompt: str | Sequence[int], text: str) -> tuple[list[_Window], tuple, str]:
         ids, spans = self._tokenise(text)
         if not ids:
             return [], (), "no_tokens"
-        before, close = self._before + self._tokenise(prompt)[0], self._behind
+        before = self._before + self._tokenise(prompt)[0] if isinstance(prompt, str) else list(prompt)
+        close = self._behind
         room = self.max_tokens - len(before) - len(close)
         if len(ids) <= room:
             return [_Window(index, 0, before + ids + close, len(before))], spans, ""

@@ -24,12 +24,13 @@ PLAIN = _common.PROBLEM + "\n"  # before samples whose engine has no template: n
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is known before a model is loaded. template: what the problem's text is put into. notes: what a reader of the numbers must know."""
+    """All that is known before a model is loaded. template, chat: as in the engine's config. notes: what a reader of the numbers must know."""
 
     config: reader.Config
     template: str
     roles: Roles | None = None
     notes: tuple[str, ...] = ()
+    chat: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +54,26 @@ def plan(run: Run, model: str | None, roles: str | None) -> Plan:
         )
     config = reader.Config(model=model or engine["model"])
     reader.check(config)
-    return Plan(config, engine.get("template", PLAIN), _roles(roles), _notes(engine, config.model))
+    chat = bool(engine.get("chat"))
+    return Plan(config, engine.get("template", PLAIN), _roles(roles), _notes(engine, config.model), chat)
 
 
 def read(plan: Plan, problem: Problem, samples: Sequence[Sample]) -> Reading:
     """Opens the model (two, where the roles are another one's) and reads every sample behind its prompt."""
-    texts = [(_common.prompt(plan.template, problem), sample.text) for sample in samples]
     shared = plan.roles is not None and plan.roles.reader.model == plan.config.model
     opened = plan.roles.open_reader() if shared else reader.Reader.open(plan.config)
-    traces = opened.read(texts, hidden=shared)
+    traces = opened.read(_behind_prompt(opened, plan, problem, samples), hidden=shared)
     told = traces
     if plan.roles is not None and not shared:
-        told = plan.roles.open_reader().read(texts, hidden=True, traces=False)
+        other = plan.roles.open_reader()
+        told = other.read(_behind_prompt(other, plan, problem, samples), hidden=True, traces=False)
     states = [None if t.hidden_LTD is None else t.hidden_LTD[-1] for t in told]
     return Reading(traces, opened.layers[-1], opened.config.window, [t.spans for t in told], states)
+
+
+def _behind_prompt(opened: reader.Reader, plan: Plan, problem: Problem, samples: Sequence[Sample]) -> list[tuple]:
+    (ids,) = _common.encode(opened.tokenizer, [problem], plan.template, plan.chat)
+    return [(ids, sample.text) for sample in samples]
 
 
 def _roles(folder: str | None) -> Roles | None:
@@ -79,8 +86,6 @@ def _roles(folder: str | None) -> Roles | None:
 
 def _notes(engine: dict, model: str) -> tuple[str, ...]:
     notes = []
-    if engine.get("chat"):
-        notes.append("The samples were drawn behind a chat template; here they are read behind the plain prompt.")
     if "template" not in engine:
         notes.append(
             "The prompt that the samples were drawn with is not known; they are read behind the problem's text."
