@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prm import store
+from prm import corpus, store
 from prm.dynamics import reader as readers
 from prm.dynamics.traces import Traces
 from prm.errors import PrmError
-from prm.roles import corpus
 from prm.roles.cluster import Clusters
 from prm.roles.detector import Head
 from prm.roles.harvest import Config, Segment, harvest

@@ -10,7 +10,6 @@ fit.py       the whole: read, cluster, name, train the detector
 model.py     `Roles`: assign, detect, read, save, load
 detector.py  hidden state -> role on a stream, with hysteresis
 live.py      the same while transformers generates
-corpus.py    any text corpus as a stream of documents
 recipe.py    `prm roles`: a recipe and a corpus -> roles
 harvest.py   `prm harvest`: a corpus and roles -> a self-labelled corpus, which goes on where it was stopped; card.py writes its data card
 

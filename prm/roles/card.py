@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import prm
-from prm import codec, store
-from prm.roles import corpus
+from prm import codec, corpus, store
 from prm.roles.model import Roles
 
 SPANS = 3  # shown of a role

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from prm import config as configs
-from prm import plugins, recipefile, store
+from prm import corpus, plugins, recipefile, store
+from prm.corpus import Document
 from prm.errors import PrmError
 from prm.progress import progress, say
-from prm.roles import card, corpus
-from prm.roles.corpus import Document
+from prm.roles import card
 from prm.roles.model import Roles
 from prm.roles.segments import cuts
 from prm.signals import Context
@@ -47,11 +47,7 @@ class Config:
 
 def settings(corpus_path: str, overrides: Sequence[str]) -> Config:
     """Of `key=value` texts, such as corpus.text=solution. Raises PrmError."""
-    mapping = recipefile.of_overrides(overrides)
-    columns = mapping.get("corpus", {})
-    if not isinstance(columns, dict) or "path" in columns:
-        raise PrmError("corpus: settings without `path`, such as corpus.text=solution: the command names the corpus")
-    return configs.build(Config, mapping | {"corpus": columns | {"path": corpus_path}}, "harvest:")
+    return configs.build(Config, corpus.named(recipefile.of_overrides(overrides), corpus_path, "harvest:"), "harvest:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from prm import config as configs
-from prm import plugins, recipefile, store
-from prm.errors import PrmError
+from prm import corpus, plugins, recipefile, store
 from prm.progress import progress, say
-from prm.roles import corpus, fit
+from prm.roles import fit
 from prm.roles.model import Roles
 
 SPAN_CHARS = 100
@@ -29,11 +28,7 @@ class Recipe(fit.Config):
 def load(path: str | Path | None, corpus_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe at `path` (None: recipes/roles.yaml) for a corpus. Raises PrmError, before anything is loaded, for whatever is wrong in it."""
     path = Path(path) if path is not None else recipefile.shipped("roles.yaml")
-    mapping = recipefile.read(path, overrides)
-    columns = mapping.get("corpus", {})
-    if not isinstance(columns, dict) or "path" in columns:
-        raise PrmError(f"{path}: corpus: a mapping of settings without `path`: the command names the corpus")
-    made = configs.build(Recipe, mapping | {"corpus": columns | {"path": corpus_path}}, f"{path}:")
+    made = configs.build(Recipe, corpus.named(recipefile.read(path, overrides), corpus_path, f"{path}:"), f"{path}:")
     plugins.build("segmenters", made.segmenter, "name", None, f"{path}: segmenter")
     return made
 
@@ -45,14 +40,7 @@ def fit_corpus(recipe: Recipe, out: str | Path) -> Roles:
     store.check_writable(out)
     store.check_own(out, "roles.json")
     fit.check(recipe)
-    kept, rejected = [], Counter()
-    for document in progress(documents, recipe.corpus.limit, "corpus"):
-        rejected[document.reason] += 1
-        if not document.reason:
-            kept.append((document.prompt, document.text))
-    del rejected[""]
-    if rejected:
-        say("rows left out: " + ", ".join(f"{n:,} {reason}" for reason, n in rejected.most_common()))
+    kept = [(document.prompt, document.text) for document in corpus.usable(documents, recipe.corpus.limit)]
     bar = progress(range(len(kept)), what="reading")
     roles = fit.fit(kept, recipe, progress=lambda more: deque(islice(bar, more), 0))
     roles.save(out)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from prm import tables
 from prm.errors import PrmError
+from prm.progress import progress, say
 
 PROMPT = "{prompt}"
 _FIRST = 100  # rows among which the columns asked for must be found before anything costly begins
@@ -84,6 +86,27 @@ def read(config: Config) -> Iterator[Document]:
     first = list(islice(found, _FIRST))
     _check(config, [row for _, row in first])
     return (_document(config, number, row) for number, row in chain(first, found))
+
+
+def named(mapping: Mapping[str, Any], path: str, where: str) -> dict[str, Any]:
+    """A recipe's mapping with the corpus that the command names. Raises PrmError, which begins with `where`, for a recipe that names one itself."""
+    settings = mapping.get("corpus", {})
+    if not isinstance(settings, Mapping) or "path" in settings:
+        raise PrmError(f"{where} corpus: a mapping of settings without `path`: the command names the corpus")
+    return {**mapping, "corpus": {**settings, "path": path}}
+
+
+def usable(documents: Iterator[Document], limit: int | None) -> list[Document]:
+    """Those without a reason, in memory; how many were left out, and why, is said on stderr."""
+    kept, rejected = [], Counter()
+    for document in progress(documents, limit, "corpus"):
+        if document.reason:
+            rejected[document.reason] += 1
+        else:
+            kept.append(document)
+    if rejected:
+        say("rows left out: " + ", ".join(f"{n:,} {reason}" for reason, n in rejected.most_common()))
+    return kept
 
 
 def kind(path: str) -> str:
