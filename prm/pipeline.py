@@ -150,8 +150,9 @@ def _tell_usage(recipe: Recipe, stage: Stage, stages: list[Stage]) -> None:
     model = stage.folder(recipe).path / "model"
     segmenter = {"name": recipe.segmenter.name, **config.plain(recipe.segmenter.config)}
     reduce = recipe.arms[stage.name.removeprefix("prm.")].reduce
-    for learnt in (s for s in stages if s.kind == "segmenter"):  # copied: a PRM's folder may be taken elsewhere
-        shutil.copytree(learnt.folder(recipe).path / "model", model / SEGMENTER, dirs_exist_ok=True)
+    learnt = [s.folder(recipe).path / "model" for s in stages if s.kind == "segmenter"]
+    if fitted := segmenter.get("path") or next(iter(learnt), None):  # copied: a PRM's folder may be taken elsewhere
+        shutil.copytree(fitted, model / SEGMENTER, dirs_exist_ok=True)
         segmenter["path"] = SEGMENTER
     usage = {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)}
     store.write_file(model / "usage.json", json.dumps(usage, indent=2).encode())

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,18 +18,41 @@ if TYPE_CHECKING:
     from prm.dynamics.reader import Reader
 
 
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Texts as they were read for fitting. starts_N: of each the characters where steps begin, for form shown; empty for others."""
+
+    rows_N: Sequence[tuple[Problem, Sample]]
+    traces_N: Sequence[Traces]
+    starts_N: Sequence[Sequence[int]]
+    model: str
+
+
 def fitted(rows: Sequence[tuple[Problem, Sample]], config: attractor.Config, reader: Reader) -> _learned.Learned:
     """Raises PrmError where no text can be read, or where the form's target is not there to learn from."""
-    rows, starts = _texts(rows, config, reader)
-    read = attractor.read_rows(rows, config, reader)
-    kept = [(t, s) for t, s in zip(read, starts) if not t.reason]
-    if not kept:
+    return of_read(read(rows, config, reader), config)
+
+
+def of_read(texts: Read, config: attractor.Config) -> _learned.Learned:
+    learned = learn(texts.traces_N, texts.starts_N, config, texts.model)
+    return with_threshold(learned, texts.traces_N, config.rate, config.min_tokens)
+
+
+def read(
+    rows: Sequence[tuple[Problem, Sample]],
+    config: attractor.Config,
+    reader: Reader,
+    progress: Callable[[int], None] | None = None,
+) -> Read:
+    """As many of the rows as a head needs. progress: told how many more windows are read."""
+    rows, starts = _texts(rows, config)
+    found = attractor.read_rows(rows, config, reader, progress)
+    kept = [(row, t, s) for row, t, s in zip(rows, found, starts) if not t.reason]
+    if not any(len(t.spans) > 1 for _, t, _ in kept):
         raise PrmError(
             "segmenter: none of the texts can be read by the model; give texts, and problems that leave room for them"
         )
-    traces, starts = zip(*kept)
-    model = models.weights_fingerprint(models.resolve(config.model), reader.model.config)
-    return with_threshold(learn(traces, starts, config, model), traces, config.rate, config.min_tokens)
+    return Read(*zip(*kept), models.weights_fingerprint(models.resolve(config.model), reader.model.config))
 
 
 def learn(
@@ -80,7 +103,7 @@ def hidden_breaks(steps: Sequence[str]) -> tuple[str, list[int]]:
     return text, starts[1:]
 
 
-def _texts(rows, config: attractor.Config, reader: Reader) -> tuple[list[tuple[Problem, Sample]], list[list[int]]]:
+def _texts(rows, config: attractor.Config) -> tuple[list[tuple[Problem, Sample]], list[list[int]]]:
     """Rows spread evenly over all, up to about FIT_TOKENS; for form shown with their breaks hidden, and where they were."""
     rows = [(p, s) for p, s in rows if not s.reason and s.text.strip()]
     characters = sum(len(s.text) for _, s in rows)

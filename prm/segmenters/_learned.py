@@ -11,6 +11,7 @@ A layer's head is standardised over the tokens it was fitted on; with several la
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,18 +38,28 @@ class Learned:
     weight_LF: np.ndarray | None = None
     bias_L: np.ndarray | None = None
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
+        """The folder appears whole, in the place of an earlier one."""
         from safetensors.numpy import save_file
 
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(folder).absolute()
+        fresh, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("new", "old"))
+        for stray in (fresh, old):
+            shutil.rmtree(stray, ignore_errors=True)
+        fresh.mkdir(parents=True)
         if self.weight_LF is not None:
-            save_file({"weight": self.weight_LF, "bias": self.bias_L}, folder / "attractor.safetensors")
+            save_file({"weight": self.weight_LF, "bias": self.bias_L}, fresh / "attractor.safetensors")
         card = {k: v for k, v in asdict(self).items() if not k.endswith(("_LF", "_L"))}
-        (folder / "attractor.json").write_text(json.dumps({"version": VERSION, **card}, indent=1) + "\n")
+        (fresh / "attractor.json").write_text(json.dumps({"version": VERSION, **card}, indent=1) + "\n")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Learned:
         """Raises PrmError for a folder without a fitted segmenter."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         file = Path(path) / "attractor.json"
@@ -58,12 +69,15 @@ class Learned:
             raise PrmError(
                 f"segmenter.path: {file}: no fitted segmenter ({type(error).__name__}); fit one with `prm segmenter`"
             ) from None
-        if card.pop("version", None) != VERSION:
-            raise PrmError(f"{file}: made by another version of prm; fit it again")
-        tensors = load_file(file.with_suffix(".safetensors")) if card["target"] in HEADS else {}
-        return cls(
-            **{**card, "layers": tuple(card["layers"])}, weight_LF=tensors.get("weight"), bias_L=tensors.get("bias")
-        )
+        if not isinstance(card, dict) or card.pop("version", None) != VERSION:
+            raise PrmError(f"segmenter.path: {file}: made by another version of prm; fit it again")
+        try:
+            heads = load_file(file.with_suffix(".safetensors")) if card["target"] in HEADS else {}
+            return cls(
+                **{**card, "layers": tuple(card["layers"])}, weight_LF=heads.get("weight"), bias_L=heads.get("bias")
+            )
+        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            raise PrmError(f"segmenter.path: {path}: damaged ({type(error).__name__}); fit it again") from None
 
     def score(self, traces: Traces) -> np.ndarray:
         """(T,): how much each place b looks like the start of a step; NaN at 0."""

@@ -38,31 +38,42 @@ def stable_runs(low: Sequence[np.ndarray], high: Sequence[np.ndarray], quantile:
 
 def change_points(signals: np.ndarray, penalty: float, min_tokens: int) -> list[int]:
     """Optimal partition of the signals (T, K), each standardised within the sequence: least squares around each segment's mean plus `penalty` x K a
-    segment, by dynamic programming over segments of min_tokens to LONGEST tokens (Jackson et al. 2005, "optimal partitioning")."""
-    spread = np.nanstd(signals, axis=0)
-    x = np.nan_to_num((signals - np.nanmean(signals, axis=0)) / np.where(spread > 0, spread, 1.0))
+    segment, by dynamic programming over segments of min_tokens to LONGEST tokens or twice min_tokens (Jackson et al. 2005, "optimal partitioning")."""
+    x = _standardised(signals)
     tokens, k = x.shape
+    longest = max(LONGEST, 2 * min_tokens)  # so that any text of min_tokens or more has a partition
+    if tokens < 2 * min_tokens:
+        return []
     sums, squares = np.vstack([np.zeros(k), x.cumsum(0)]), np.concatenate([[0.0], (x**2).sum(1).cumsum()])
     best, previous = np.full(tokens + 1, np.inf), np.zeros(tokens + 1, int)
     best[0] = 0.0
-    for end in range(1, tokens + 1):
-        last = end - min_tokens if end > min_tokens else 0  # a text shorter than two segments is one
-        starts = np.arange(max(0, end - LONGEST), max(last, 0) + 1)
+    for end in range(min_tokens, tokens + 1):
+        starts = np.arange(max(0, end - longest), end - min_tokens + 1)
         within = squares[end] - squares[starts] - ((sums[end] - sums[starts]) ** 2).sum(1) / (end - starts)
         cost = best[starts] + within + penalty * k
         chosen = int(cost.argmin())
         best[end], previous[end] = cost[chosen], starts[chosen]
-    places, end = [], tokens
+    places, end = [], int(previous[tokens])
     while end > 0:
-        end = int(previous[end])
         places.append(end)
-    return sorted(p for p in places if p >= min_tokens)
+        end = int(previous[end])
+    return places[::-1]
+
+
+def _standardised(signals: np.ndarray) -> np.ndarray:
+    """Mean 0 and variance 1 over what is defined of each signal; 0 where it is not."""
+    known = np.isfinite(signals)
+    count = np.maximum(known.sum(0), 1)
+    x = np.where(known, signals, 0.0)
+    x = np.where(known, x - x.sum(0) / count, 0.0)
+    spread = np.sqrt((x**2).sum(0) / count)
+    return x / np.where(spread > 0, spread, 1.0)
 
 
 def two_kinds(scores: np.ndarray) -> float:
     """The threshold that splits scores into two kinds with the greatest variance between them (Otsu 1979); NaNs do not count."""
     ordered = np.sort(scores[np.isfinite(scores)])
-    if len(ordered) < 2:
+    if len(ordered) < 2 or ordered[0] == ordered[-1]:  # one kind
         return float("inf")
     below = np.arange(1, len(ordered))
     total = ordered.cumsum()

@@ -17,7 +17,7 @@ The model reads the solution behind its problem. Measured beside delimiters, gri
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,15 +86,11 @@ class Config:
 
 def check(config: Config) -> None:
     """PrmError for a model or fitted segmenter that cannot be used; loads no model."""
-    from prm.segmenters._learned import Learned
-
     models.check(config.model)
     if config.path:
-        learned = Learned.load(config.path)
-        if (learned.target, learned.layers) != (config.form, config.layers):
-            raise PrmError(
-                f"segmenter.path: {config.path} was fitted with form {learned.target}, layers {list(learned.layers)}; say so in the recipe, or fit again"
-            )
+        learned, path = _load(config), models.resolve(config.model)
+        if Path(path).is_dir():
+            _check_weights(learned, config, models.weights_fingerprint(path))
 
 
 def needs_fit(config: Config) -> bool:
@@ -111,9 +107,9 @@ def fit(rows: Sequence[tuple[Problem, Sample]], config: Config, context, folder:
 def cut(rows: Sequence[tuple[Problem, Sample]], config: Config, context) -> list[Steps]:
     """One Steps a sample. A text of a single segment is one step; one that the model cannot read behind its problem (too long a problem) is cut at
     `delimiters` alone, and is one step without them."""
+    learned = _learned(config, context)
     usable = [(p, s) for p, s in rows if not s.reason and s.text.strip()]
     read = iter(read_rows(usable, config, _reader(config, context)))
-    learned = _learned(config, context)
     made = []
     for problem, sample in rows:
         ok = not sample.reason and sample.text.strip()
@@ -121,8 +117,13 @@ def cut(rows: Sequence[tuple[Problem, Sample]], config: Config, context) -> list
     return made
 
 
-def read_rows(rows: Sequence[tuple[Problem, Sample]], config: Config, opened: reader.Reader) -> list[Traces]:
-    """What the form needs of each row: traces, or states for the learned heads."""
+def read_rows(
+    rows: Sequence[tuple[Problem, Sample]],
+    config: Config,
+    opened: reader.Reader,
+    progress: Callable[[int], None] | None = None,
+) -> list[Traces]:
+    """What the form needs of each row: traces, or states for the learned heads. progress: as of `Reader.read`."""
     from prm.segmenters._learned import HEADS
 
     texts = [(config.template.replace("{problem}", problem.text), sample.text) for problem, sample in rows]
@@ -130,6 +131,7 @@ def read_rows(rows: Sequence[tuple[Problem, Sample]], config: Config, opened: re
         texts,
         hidden=config.form in HEADS,
         traces=config.form not in HEADS or config.form == "expected" and not config.path,
+        progress=progress,
     )
 
 
@@ -139,7 +141,8 @@ def ends(sample: Sample, traces: Traces, config: Config, learned: Learned | None
     cuts = {_character(sample.text, traces.spans[b][0], config.edges) for b in places}
     if config.delimiters:
         shown = set(delimiter.cut_sample(sample, config.delimiters).ends[:-1])
-        cuts = cuts | shown if config.join == "union" else _agreed(shown, cuts, traces, config.near)
+        both = config.join == "union" or traces.reason
+        cuts = cuts | shown if both else _agreed(shown, cuts, traces, config.near)
     return (*sorted(c for c in cuts if sample.text[:c].strip() and sample.text[c:].strip()), len(sample.text))
 
 
@@ -165,11 +168,21 @@ def _joint(traces: Traces):
 def _character(text: str, at: int, edges: str) -> int:
     """A cut before the first non-blank character from `at` on. edges "word": inside a word, before the word; before closing punctuation, behind it."""
     if edges == "word":
-        while 0 < at < len(text) and text[at - 1].isalnum() and text[at].isalnum():
+        while 0 < at < len(text) and _inside(text, at):
             at -= 1
     while at < len(text) and (text[at].isspace() or edges == "word" and text[at] in CLOSING):
         at += 1
     return at
+
+
+def _inside(text: str, at: int) -> bool:
+    """Whether `at` lies inside a word, or a number such as 1,000.5."""
+    left, right = text[at - 1], text[at]
+    if right in ".," and left.isdigit():
+        return text[at + 1 : at + 2].isdigit()
+    if left in ".," and right.isdigit():
+        return text[max(at - 2, 0) : at - 1].isdigit()
+    return left.isalnum() and right.isalnum()
 
 
 def _agreed(shown: set[int], cuts: set[int], traces: Traces, near: int) -> set[int]:
@@ -184,20 +197,39 @@ def _reader(config: Config, context) -> reader.Reader:
 
 
 def _learned(config: Config, context) -> Learned | None:
-    from prm.segmenters._learned import Learned
-
+    """Of the forms that learn. Raises PrmError, before a model is loaded where that can be told."""
     if config.form not in FITTED:
         return None
     if not config.path:
         raise PrmError(
             f"segmenter.path: missing; form {config.form} is fitted first: `prm run` does so, `prm segmenter CORPUS -o FOLDER` on any corpus"
         )
-    learned, path = Learned.load(config.path), models.resolve(config.model)
-    if learned.model != models.weights_fingerprint(path, _reader(config, context).model.config):
+
+    def load() -> Learned:
+        learned, path = _load(config), models.resolve(config.model)
+        hub = None if Path(path).is_dir() else _reader(config, context).model.config
+        _check_weights(learned, config, models.weights_fingerprint(path, hub))
+        return learned
+
+    return context.cached(("attractor", config.path, config.model, config.form, config.layers), load)
+
+
+def _load(config: Config) -> Learned:
+    from prm.segmenters._learned import Learned
+
+    learned = Learned.load(config.path)
+    if (learned.target, learned.layers) != (config.form, config.layers):
+        raise PrmError(
+            f"segmenter.path: {config.path} was fitted with form {learned.target}, layers {list(learned.layers)}; say so in the recipe, or fit again"
+        )
+    return learned
+
+
+def _check_weights(learned: Learned, config: Config, fingerprint: str) -> None:
+    if learned.model != fingerprint:
         raise PrmError(
             f"segmenter.path: {config.path} was fitted on other weights than {config.model} holds now; fit it again"
         )
-    return learned
 
 
 def with_path(config: Config, folder: Path) -> Config:
