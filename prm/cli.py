@@ -22,6 +22,7 @@ examples:
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
   prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
+  prm segmenter corpus.jsonl -o runs/segmenter       where steps end in texts without delimiters, learned from a model's own dynamics
   prm roles corpus.jsonl -o runs/roles               what kinds of step there are in texts, found in a model's hidden states
   prm harvest corpus.jsonl --roles runs/roles -o runs/harvest    every text in steps with their roles, as a data set; goes on after a stop
 """
@@ -198,6 +199,30 @@ def parser() -> argparse.ArgumentParser:
         "where nothing could be chosen; values and reasons are the samples'; of reasked-vote "
         '{"problem_id", "answer", "score", "reason", "answers", "scores"}',
     )
+    segmenter = _verb(
+        made,
+        "segmenter",
+        verbs.segmenter,
+        "fit a segmenter on a corpus, without labels: it cuts where a model's own dynamics say that a step ends",
+        "prm segmenter corpus.jsonl -o runs/segmenter\n"
+        "prm segmenter corpus.jsonl -o runs/segmenter corpus.prompt=problem segmenter.form=shown segmenter.shown.by=lines\n"
+        "prm segmenter corpus.parquet -o runs/segmenter --recipe recipes/segmenter.yaml segmenter.model=FOLDER_OR_HUB_ID "
+        "segmenter.rate=0.1\n"
+        "prm run recipes/demo.yaml 'segmenter={name: attractor, layers: [1], path: runs/segmenter}'",
+    )
+    _corpus(segmenter)
+    segmenter.add_argument(
+        "--recipe", help="model, layers, form and the corpus' columns (default recipes/segmenter.yaml)"
+    )
+    _overrides(segmenter, "values of the recipe: corpus.text=solution segmenter.form=shown segmenter.layers=[6]")
+    segmenter.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="where it is saved: what a recipe names as segmenter.path, together with its model, layers and form",
+    )
+
     roles = _verb(
         made,
         "roles",

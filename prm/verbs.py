@@ -103,6 +103,14 @@ def roles(given: argparse.Namespace) -> None:
         print(line)
 
 
+def segmenter(given: argparse.Namespace) -> None:
+    from prm.segmenters import _recipe
+
+    recipe = _recipe.load(given.recipe, given.corpus, given.overrides)
+    for line in _recipe.lines(_recipe.fit_corpus(recipe, given.out)):
+        print(line)
+
+
 def harvest(given: argparse.Namespace) -> None:
     from prm.roles import harvest
 

@@ -13,7 +13,7 @@ import yaml
 import prm
 from prm import cli, jsonl, store
 
-VERBS = ("run", "show", "label", "score", "rerank", "roles", "harvest")
+VERBS = ("run", "show", "label", "score", "rerank", "segmenter", "roles", "harvest")
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def test_every_committed_recipe_loads(path):
     """Each with the reader it is for; what a recipe leaves to the user is a pool's path here."""
     from prm import config, labelling, reasking
     from prm.roles import recipe as roles
+    from prm.segmenters import _recipe as segmenter
     from prm.world import pretrain
 
     mapping = yaml.safe_load(path.read_text())
@@ -119,8 +120,10 @@ def test_every_committed_recipe_loads(path):
         reasking.load(str(path), given)
     elif "trust" in mapping:
         labelling.load(path)
-    elif "corpus" in mapping:
+    elif "cluster" in mapping:
         roles.load(path, "x.jsonl")
+    elif "corpus" in mapping:
+        segmenter.load(path, "x.jsonl")
     else:
         config.build(pretrain.Config, mapping, path.name)
 
