@@ -434,7 +434,7 @@ def test_what_was_fitted_reads_the_models_own_entropies(context):
         ({"rate": 0.9}, r"segmenter.rate: 0.9 is outside \[0, 0.5\]"),
         ({"quantile": 1.5}, "segmenter.quantile: 1.5 is outside"),
         ({"min_tokens": 0}, "segmenter.min_tokens: must be at least 1"),
-        ({"template": "x"}, "segmenter.template: 'x' must hold {problem}"),
+        ({"template": "x"}, "segmenter.template: must hold {problem}"),
         ({"path": "x", "form": "change"}, "segmenter.path: form change learns nothing; leave it out"),
         ({"layers": []}, "segmenter.layers: empty"),
         ({"delimiters": {"by": "dots"}}, "segmenter.delimiters.by: 'dots' is none of"),

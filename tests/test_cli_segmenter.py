@@ -104,13 +104,16 @@ def test_the_prompt_is_read_as_the_corpus_tells(here, monkeypatch):
     asked = []
     read = readers.Reader.read
     monkeypatch.setattr(
-        readers.Reader, "read", lambda self, texts, **more: asked.extend(texts) or read(self, texts, **more)
+        readers.Reader,
+        "read",
+        lambda self, texts, **more: asked.extend((self.tokenizer.decode(p), t) for p, t in texts)
+        or read(self, texts, **more),
     )
     words = ["segmenter", "corpus.jsonl", "-o", "runs/prompt", "corpus.limit=5"]
-    run(*words, "corpus.prompt=problem", "corpus.template=Q {prompt} A")
+    run(*words, "corpus.prompt=problem", "corpus.template={prompt} So")
     run(*words)
     first = json.loads((here / "corpus.jsonl").read_text().splitlines()[0])
-    assert [p for p, _ in asked[::5]] == [f"Q {first['problem']} A", ""] and asked[0][1] == first["text"]
+    assert [p for p, _ in asked[::5]] == [f"{first['problem']} So", ""] and asked[0][1] == first["text"]
 
 
 BAD = [

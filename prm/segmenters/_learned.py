@@ -143,8 +143,10 @@ def fit_shown(read: Sequence[Traces], starts: Sequence[Sequence[int]], layers: t
     found = []
     for layer in range(len(layers)):
         x = np.concatenate([_both(t)[layer] for t in read])
-        head = LogisticRegression(C=0.1, max_iter=300).fit(x, y)
-        found.append(np.concatenate([head.coef_[0], head.intercept_]))
+        middle, spread = x.mean(0), np.maximum(x.std(0), 1e-6)  # of one scale, or the solver takes long
+        head = LogisticRegression(C=0.1, max_iter=300).fit((x - middle) / spread, y)
+        weight = head.coef_[0] / spread
+        found.append(np.concatenate([weight, head.intercept_ - weight @ middle]))
     return _standardised("shown", found, read, layers, model)
 
 

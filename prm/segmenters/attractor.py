@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from prm import models
 from prm.dynamics import reader
+from prm.engines._common import check_template, encode
 from prm.errors import PrmError
 from prm.records import Problem, Sample, Steps
 from prm.segmenters import delimiter
@@ -36,12 +37,12 @@ FORMS = ("quantiles", "change", "entropy", "surprise", "expected", "shown")
 FITTED = ("entropy", "surprise", "expected", "shown")
 EDGES, JOIN = ("token", "word"), ("union", "agree")
 CLOSING = ".,;:!?)]}"  # ends what stands before it, never begins a step
-FIT_TOKENS = 400_000  # enough for a head; more would only take memory
+FIT_TOKENS = 100_000  # enough for a head; more would only take memory (width 4096: 1.6 GB a layer)
 
 
 @dataclass(frozen=True)
 class Config:
-    """model, layers, window: see `prm.dynamics.reader.Config`. template: the prompt around {problem}. path: the folder of a fitted segmenter; "" in a recipe
+    """model, layers, window: see `prm.dynamics.reader.Config`; an early layer suits form expected. template, chat: the prompt, as the engine's. path: the folder of a fitted segmenter; "" in a recipe
     fits one on the run's training samples. rate: cuts a token, of the fitted texts; 0 lets the two kinds of peaks tell (Otsu).
     min_tokens: of a segment. quantile: of form quantiles, penalty: of form change (a segment's, in variances a signal).
     edges: "word" moves a cut inside a word to the word's start, one before closing punctuation behind it. delimiters: also look at these; join: "union" cuts at both, "agree" at delimiters
@@ -49,9 +50,10 @@ class Config:
     """
 
     model: str = models.WORLD
-    layers: tuple[int, ...] = (-1,)
+    layers: tuple[int, ...] = (1,)
     window: int = 8
     template: str = "{problem}\n"
+    chat: bool = False
     form: str = "expected"
     path: str = ""
     rate: float = 0.0
@@ -73,8 +75,7 @@ class Config:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside [{low}, {high}]")
         if self.min_tokens < 1 or self.near < 0 or self.penalty <= 0:
             raise ValueError("min_tokens: must be at least 1, near at least 0 and penalty above 0")
-        if "{problem}" not in self.template:
-            raise ValueError(f"template: {self.template!r} must hold {{problem}}")
+        check_template(self.template)
         if self.path and self.form not in FITTED:
             raise ValueError(f"path: form {self.form} learns nothing; leave it out, or take one of {', '.join(FITTED)}")
         self.reader  # its own checks
@@ -126,7 +127,8 @@ def read_rows(
     """What the form needs of each row: traces, or states for the learned heads. progress: as of `Reader.read`."""
     from prm.segmenters._learned import HEADS
 
-    texts = [(config.template.replace("{problem}", problem.text), sample.text) for problem, sample in rows]
+    prompts = encode(opened.tokenizer, [problem for problem, _ in rows], config.template, config.chat) if rows else []
+    texts = [(prompt, sample.text) for prompt, (_, sample) in zip(prompts, rows)]
     return opened.read(
         texts,
         hidden=config.form in HEADS,
