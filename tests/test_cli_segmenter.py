@@ -110,10 +110,10 @@ def test_the_prompt_is_read_as_the_corpus_tells(here, monkeypatch):
         or read(self, texts, **more),
     )
     words = ["segmenter", "corpus.jsonl", "-o", "runs/prompt", "corpus.limit=5"]
-    run(*words, "corpus.prompt=problem", "corpus.template={prompt} So")
+    run(*words, "corpus.prompt=problem", "corpus.template=So {prompt} So")
     run(*words)
     first = json.loads((here / "corpus.jsonl").read_text().splitlines()[0])
-    assert [p for p, _ in asked[::5]] == [f"{first['problem']} So", ""] and asked[0][1] == first["text"]
+    assert [p for p, _ in asked[::5]] == [f"So {first['problem']} So", ""] and asked[0][1] == first["text"]
 
 
 BAD = [
