@@ -1,5 +1,6 @@
 """eval.segments: where a solution first goes wrong, and what pointing at the step that holds it is worth."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,22 @@ def test_the_votes_are_compared_on_the_same_problems():
     segments._against_delimiter(rows)
     assert all("vote_P" not in row for row in rows.values())
     assert rows["delimiter"]["minus_delimiter"][0] == 0 and rows["attractor"]["minus_delimiter"][0] == 0.5
+
+
+def test_the_command_trains_on_each_kind_of_steps_and_tells_which_ranks_better(tmp_path, monkeypatch, capsys):
+    two = {name: segments.SEGMENTERS["world-unbroken"][name] for name in ("delimiter", "attractor")}
+    monkeypatch.setattr(segments, "SEGMENTERS", {"world-unbroken": two})
+    monkeypatch.setenv("PRM_QUIET", "1")
+    small = [
+        "problems.train.n=16",
+        "problems.test.n=12",
+        "sampling.samples=4",
+        "signals.reask.most=3",
+        "train.epochs=1",
+    ]
+    segments.main([str(RECIPE), *small, f"out={tmp_path}/run", "--out", str(tmp_path / "found.json")])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["world-unbroken"]
+    assert found == json.loads((tmp_path / "found.json").read_text())["world-unbroken"]
+    assert found["delimiter"]["steps_a_solution"] == 1 < found["attractor"]["steps_a_solution"]
+    assert found["delimiter"]["majority"] == found["attractor"]["majority"]  # the same samples
+    assert found["delimiter"]["minus_delimiter"] == [0, 0, 0]
