@@ -5,7 +5,7 @@
 
 A saved PRM is a folder: prm.json (config, version, the backbone's name and fingerprint), head.safetensors ("score.weight"),
 the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA; the backbone stays where it is) or backbone/
-(trained whole).
+(trained whole). An export (prm/export.py) opens too: one model of transformers that holds backbone and head.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from prm.encode import PROBLEM, Encoded, encode_many
 from prm.errors import PrmError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
     from prm.network import Network
@@ -109,14 +110,13 @@ class PRM:
         from safetensors.torch import load_file
 
         folder = Path(folder)
-        card = _card(folder)
-        config = configs.build(Config, card["config"], f"{folder}/prm.json: config")
+        config, card = read_config(folder)
         prm = cls._assemble(config, _backbone_path(folder, config), folder, device)
         if prm.fingerprint != card["backbone"]["fingerprint"] and config.lora:
             raise PrmError(
                 f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again"
             )
-        prm.network.head.weight.data.copy_(load_file(folder / "head.safetensors")["score.weight"])
+        prm.network.head.weight.data.copy_(_head_weight(folder))
         if config.lora:
             _load_adapter(prm.network, load_file(folder / "adapter_model.safetensors"), folder)
             if config.dtype == "float32":  # nearly halves the time of scoring; bfloat16 would round the adapter away
@@ -208,6 +208,12 @@ def check_finite(network: Network) -> None:
             )
 
 
+def read_config(folder: Path) -> tuple[Config, dict]:
+    """A saved PRM's config and all of its prm.json. PrmError where there is none, or it is damaged."""
+    card = _card(folder)
+    return configs.build(Config, card["config"], f"{folder}/prm.json: config"), card
+
+
 def _card(folder: Path) -> dict:
     try:
         return json.loads((folder / "prm.json").read_text())
@@ -219,9 +225,20 @@ def _card(folder: Path) -> dict:
 
 def _backbone_path(folder: Path, config: Config) -> str | Path:
     if config.lora is None:
-        return folder / "backbone"
+        return folder / "backbone" if (folder / "backbone").is_dir() else folder  # an export is one model
     models.check(config.backbone)
     return models.resolve(config.backbone)
+
+
+def _head_weight(folder: Path) -> torch.Tensor:
+    """ "score.weight" (1, hidden), from a file of its own or, of an export, from the model's shards."""
+    from safetensors import safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            if "score.weight" in tensors.keys():
+                return tensors.get_tensor("score.weight")
+    raise PrmError(f"{folder}: no safetensors file holds the head (score.weight); the folder is damaged")
 
 
 def _load_adapter(network: Network, state: dict, folder: Path) -> None:
