@@ -63,7 +63,7 @@ class _Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """A step's ids, and how many of them lie behind the one where its score is read."""
 
     ids: list[int]
@@ -82,6 +82,13 @@ def encode_many(
     pairs: Iterable[tuple[str, Sequence[str]]], tokenizer: PreTrainedTokenizerBase, config: Config
 ) -> list[Encoded]:
     """`encode` of many (problem, steps); each distinct text goes through the tokenizer once, all in one call."""
+    return [join(problem, steps, config.max_tokens) for problem, steps in parts(pairs, tokenizer, config)]
+
+
+def parts(
+    pairs: Iterable[tuple[str, Sequence[str]]], tokenizer: PreTrainedTokenizerBase, config: Config
+) -> list[tuple[list[int], list[Step | None]]]:
+    """What `join` makes windows of: the ids that every window of the problem starts with, and each step's; None: it has none."""
     pairs = list(pairs)
     frame = _frame(tokenizer, config.template)
     texts = dict.fromkeys(
@@ -91,17 +98,18 @@ def encode_many(
 
     def closed(step):
         body, space = (ids[half] for half in _halves(step))
-        return _Step(body + space + frame.close, 0 if frame.close else len(space)) if body else None
+        return Step(body + space + frame.close, 0 if frame.close else len(space)) if body else None
 
-    def one(problem, steps):
-        if not steps:
-            return Encoded((), "no_steps")
-        made = [closed(step) for step in steps]
-        if None in made:
-            return Encoded((), "empty_step")
-        return _windows(frame.before + ids[problem] + frame.after, made, config.max_tokens)
+    return [(frame.before + ids[problem] + frame.after, [closed(step) for step in steps]) for problem, steps in pairs]
 
-    return [one(problem, steps) for problem, steps in pairs]
+
+def join(prefix: list[int], steps: Sequence[Step | None], max_tokens: int) -> Encoded:
+    """The windows of `parts`. How a step is seen depends on the steps before it, never on those behind."""
+    if not steps:
+        return Encoded((), "no_steps")
+    if None in steps:
+        return Encoded((), "empty_step")
+    return _windows(prefix, steps, max_tokens)
 
 
 def _halves(step: str) -> tuple[str, str]:
@@ -110,14 +118,14 @@ def _halves(step: str) -> tuple[str, str]:
     return body, step[len(body) :]
 
 
-def _windows(prefix: list[int], steps: list[_Step], max_tokens: int) -> Encoded:
+def _windows(prefix: list[int], steps: Sequence[Step], max_tokens: int) -> Encoded:
     room = max_tokens - len(prefix)
     if sum(map(len, steps)) <= room:
         return Encoded((_window(prefix, steps, 0, 0, len(steps)),))
     if len(prefix) > max_tokens // 2 or room <= max(step.behind for step in steps) + 1:
         return Encoded((), "problem_too_long")
     cut = sum(len(step) > room for step in steps)
-    steps = [_Step(step.ids[-room:], step.behind) for step in steps]
+    steps = [Step(step.ids[-room:], step.behind) for step in steps]
     windows, done = [], 0
     while done < len(steps):
         start = _context_start(steps, done, min(room // 2, room - len(steps[done])) if done else 0)
@@ -130,7 +138,7 @@ def _windows(prefix: list[int], steps: list[_Step], max_tokens: int) -> Encoded:
     return Encoded(tuple(windows), "", cut)
 
 
-def _context_start(steps: list[_Step], done: int, budget: int) -> int:
+def _context_start(steps: list[Step], done: int, budget: int) -> int:
     """The first of the whole steps before `done` that together fit in `budget` tokens."""
     start = done
     while start > 0 and len(steps[start - 1]) <= budget:
@@ -139,7 +147,7 @@ def _context_start(steps: list[_Step], done: int, budget: int) -> int:
     return start
 
 
-def _window(prefix: list[int], steps: list[_Step], start: int, first: int, stop: int) -> Window:
+def _window(prefix: list[int], steps: list[Step], start: int, first: int, stop: int) -> Window:
     """Steps start..stop behind the prefix, those from `first` on scored."""
     ids, reads = array("i", prefix), []
     for i in range(start, stop):
