@@ -1,7 +1,8 @@
-"""Windows -> tensors for the network: padded rows, or rows that hold several windows each (packed).
+"""Windows -> tensors for the network: padded rows, rows that hold several windows each (packed), or one tree of them all (shared).
 
 A batch is a dict of the network's arguments: input_ids (B, T); `at` (S,), the flat positions b * T + t where scores are
-read, window by window; and attention_mask (B, T) when padded, position_ids (B, T) when packed.
+read, window by window; and attention_mask (B, T) when padded, position_ids (B, T) when packed or shared. Shared, B is 1, and
+sharing.py says what `paths` and `first` are.
 """
 
 from __future__ import annotations
@@ -47,6 +48,41 @@ def pack(windows: Sequence[Window], pad_id: int, capacity: int | None) -> dict[s
         positions[r, end:] = np.arange(width - end)
     at = [starts[i] + read for i, window in enumerate(windows) for read in window.reads]
     return {"input_ids": torch.from_numpy(ids), "position_ids": torch.from_numpy(positions), "at": torch.tensor(at)}
+
+
+def share(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
+    """The windows' tokens, one for each distinct beginning; for a network made ready by `sharing.use`.
+
+    In the order of their tokens, each window shares with the one before it all that it shares with any before it.
+    """
+    paths = np.zeros((len(windows), max(len(w.ids) for w in windows)), dtype=np.int64)
+    ids, positions, first = [], [], []
+    rows = [np.array(w.ids) for w in windows]
+    before, above = np.array([], dtype=np.int64), paths[0]
+    for w in sorted(range(len(windows)), key=lambda w: windows[w].ids):
+        row, shared = rows[w], _shared(before, rows[w])
+        fresh = np.arange(shared, len(row))
+        paths[w, :shared] = above[:shared]
+        paths[w, shared : len(row)] = len(ids) + np.arange(len(fresh))
+        ids += row[shared:].tolist()
+        positions += fresh.tolist()
+        first += (w * paths.shape[1] + fresh).tolist()
+        before, above = row, paths[w]
+    at = [int(paths[w, read]) for w, window in enumerate(windows) for read in window.reads]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "paths": torch.from_numpy(paths),
+        "first": torch.tensor(first),
+        "at": torch.tensor(at),
+    }
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> int:
+    """How many tokens both begin with."""
+    length = min(len(a), len(b))
+    apart = np.flatnonzero(a[:length] != b[:length])
+    return int(apart[0]) if len(apart) else length
 
 
 def _rows(lengths: Sequence[int], capacity: int | None) -> list[list[int]]:

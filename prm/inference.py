@@ -22,7 +22,7 @@ def score_windows(
     prm: PRM, encoded: Sequence[Encoded], progress: Callable[[int], None] | None = None
 ) -> list[list[float]]:
     """One list of sigmoids a solution, one value a step; [] where a solution has no windows."""
-    device = prm.network.head.weight.device
+    device = prm.network.device
     jobs = [(window, i) for i, one in enumerate(encoded) for window in one.windows]
     jobs.sort(key=lambda job: len(job[0].ids), reverse=True)
     scores = [[float("nan")] * sum(len(w.steps) for w in one.windows) for one in encoded]

@@ -10,6 +10,7 @@ the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA;
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from prm.network import Network
 
 DTYPES = ("float32", "bfloat16")
+HEADS = ("linear", "sprm_mlp")
 REASONS = {
     "no_steps": "the list of steps is empty",
     "empty_step": "a step is empty or has no token; drop it or join it to a neighbour",
@@ -59,7 +61,8 @@ class Config:
 
     max_tokens: of one row; longer solutions are read in several windows (encode.py). template: the text around the problem,
     or "chat" for the tokenizer's own chat template. dtype: of the frozen backbone. attention: transformers' name, "sdpa",
-    "eager", "flash_attention_2", ...
+    "eager", "flash_attention_2", ... head: "linear" or "sprm_mlp" (network.py). quantize: "nf4" holds the frozen backbone in 4 bits
+    (QLoRA; needs a GPU and bitsandbytes).
     """
 
     backbone: str = "world"
@@ -68,6 +71,8 @@ class Config:
     template: str = PROBLEM + "\n"
     dtype: str = "float32"
     attention: str = "sdpa"
+    head: str = "linear"
+    quantize: str | None = None
 
     def __post_init__(self):
         if self.max_tokens < 8:
@@ -78,11 +83,20 @@ class Config:
             raise ValueError(f'template: {self.template!r} must hold {PROBLEM} once, or be "chat"')
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype: unknown {self.dtype!r}; choose one of {', '.join(DTYPES)}")
+        if self.head not in HEADS:
+            raise ValueError(f"head: unknown {self.head!r}; choose one of {', '.join(HEADS)}")
+        if self.quantize not in (None, "nf4"):
+            raise ValueError(f"quantize: unknown {self.quantize!r}; choose nf4, or null for full weights")
+        if self.quantize and self.lora is None:
+            raise ValueError(
+                "quantize: weights of 4 bits cannot be trained themselves; give lora, or set quantize to null"
+            )
 
 
 def check(config: Config) -> None:
     """PrmError for what would fail later: a missing or unsafe backbone, more tokens than it has positions. Loads nothing."""
     models.check(config.backbone)
+    _check_quantize(config)
     file = Path(models.resolve(config.backbone)) / "config.json"
     facts = json.loads(file.read_text()) if file.is_file() else {}  # a hub model tells when it is loaded
     _check_positions(config, facts.get("max_position_embeddings", facts.get("n_positions")))
@@ -116,10 +130,12 @@ class PRM:
             raise PrmError(
                 f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again"
             )
-        prm.network.head.weight.data.copy_(_head_weight(folder))
+        prm.network.load_head(_head_state(folder))
         if config.lora:
             _load_adapter(prm.network, load_file(folder / "adapter_model.safetensors"), folder)
-            if config.dtype == "float32":  # nearly halves the time of scoring; bfloat16 would round the adapter away
+            if (
+                config.dtype == "float32" and not config.quantize
+            ):  # nearly halves the time of scoring; bfloat16 would round the adapter away
                 prm.network.backbone.merge_adapter()
         prm.network.requires_grad_(False).eval()
         return prm
@@ -131,13 +147,15 @@ class PRM:
 
         from prm import network as networks
 
-        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_path))
-        backbone = networks.open_backbone(str(backbone_path), config.dtype, config.attention)
-        _check_positions(config, networks.position_limit(backbone))
-        fingerprint = models.weights_fingerprint(backbone_path, backbone.config)
-        network = networks.Network(networks.add_lora(backbone, config.lora) if config.lora else backbone)
         if device == "auto":
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+        _check_quantize(config)
+        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_path))
+        backbone = networks.open_backbone(str(backbone_path), config.dtype, config.attention, config.quantize, device)
+        _check_positions(config, networks.position_limit(backbone))
+        fingerprint = models.weights_fingerprint(backbone_path, backbone.config)
+        backbone = networks.add_lora(backbone, config.lora) if config.lora else backbone
+        network = networks.Network(backbone, config.head)
         return cls(config, network.to(device), tokenizer, fingerprint)
 
     def save(self, folder: str | Path) -> None:
@@ -157,7 +175,7 @@ class PRM:
             backbone.peft_config["default"].save_pretrained(str(folder))
         else:
             backbone.save_pretrained(folder / "backbone")
-        save_file({"score.weight": self.network.head.weight.detach().cpu()}, folder / "head.safetensors")
+        save_file(self.network.head_state(), folder / "head.safetensors")
         self.tokenizer.save_pretrained(str(folder))
         card = {
             "version": package.__version__,
@@ -230,15 +248,17 @@ def _backbone_path(folder: Path, config: Config) -> str | Path:
     return models.resolve(config.backbone)
 
 
-def _head_weight(folder: Path) -> torch.Tensor:
-    """ "score.weight" (1, hidden), from a file of its own or, of an export, from the model's shards."""
+def _head_state(folder: Path) -> dict[str, torch.Tensor]:
+    """The head's tensors, "score. ...", from a file of their own or, of an export, from the model's shards."""
     from safetensors import safe_open
 
+    state = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as tensors:
-            if "score.weight" in tensors.keys():
-                return tensors.get_tensor("score.weight")
-    raise PrmError(f"{folder}: no safetensors file holds the head (score.weight); the folder is damaged")
+            state |= {name: tensors.get_tensor(name) for name in tensors.keys() if name.startswith("score.")}
+    if not state:
+        raise PrmError(f"{folder}: no safetensors file holds the head (score.weight); the folder is damaged")
+    return state
 
 
 def _load_adapter(network: Network, state: dict, folder: Path) -> None:
@@ -254,3 +274,16 @@ def _check_positions(config: Config, limit: int | None) -> None:
         raise PrmError(
             f"prm.max_tokens: {config.max_tokens}, but {config.backbone!r} has {limit} positions; lower it to that"
         )
+
+
+def _check_quantize(config: Config) -> None:
+    if config.quantize is None:
+        return
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise PrmError(
+            f"prm.quantize: {config.quantize} needs bitsandbytes; pip install bitsandbytes, or set it to null"
+        )
+    if not torch.cuda.is_available():
+        raise PrmError(f"prm.quantize: {config.quantize} needs a CUDA GPU, and there is none; set it to null")

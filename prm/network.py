@@ -15,32 +15,65 @@ if TYPE_CHECKING:
     from prm.model import LoraConfig
 
 
-class Network(nn.Module):
-    """Hidden states of the backbone, read where scores are asked for, times one vector.
+SPRM_SCALE = 1e-4  # of the gradient that leaves SPRM's head
 
-    The head has no bias and starts small but not at zero, where no gradient would reach the backbone; its weight is saved as
-    "score.weight", the name that sequence and token classification models of transformers and vLLM load.
+
+class Network(nn.Module):
+    """Hidden states of the backbone, read where scores are asked for, and a head on them.
+
+    linear    the last hidden states times one vector, no bias; starts small but not at zero, where no gradient would reach the
+              backbone; saved as "score.weight", the name that sequence and token classification models of transformers and vLLM load.
+    sprm_mlp  Linear(d, 2d), ReLU, Dropout(.5), Linear(2d, 1) on the second-last hidden states; what flows back into the backbone
+              is scaled by 1e-4 (MetaStone-S1, arXiv 2507.01951). Of the backbone's last layer nothing is used or trained.
     """
 
     accepts_loss_kwargs = (
         True  # tells transformers.Trainer that the loss is normalised over the accumulated batch (trainer.py)
     )
 
-    def __init__(self, backbone: PreTrainedModel):
+    def __init__(self, backbone: PreTrainedModel, head: str = "linear"):
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.config.get_text_config().hidden_size, 1, bias=False, dtype=torch.float32)
-        nn.init.normal_(self.head.weight, std=self.head.in_features**-0.5)
+        width = backbone.config.get_text_config().hidden_size
+        self.scaled = head == "sprm_mlp"
+        if self.scaled:
+            layers = (nn.Linear(width, 2 * width), nn.ReLU(), nn.Dropout(0.5), nn.Linear(2 * width, 1))
+            self.head = nn.Sequential(*layers).float()
+        else:
+            self.head = nn.Linear(width, 1, bias=False, dtype=torch.float32)
+            nn.init.normal_(self.head.weight, std=width**-0.5)
+        self._no_split_modules = self.base()._no_split_modules  # what FSDP wraps, one by one
 
-    def forward(self, input_ids, at, attention_mask=None, position_ids=None) -> torch.Tensor:
-        """Logits (S,) in float32 at the flat positions `at` (S,) of input_ids (B, T); a step's belief is their sigmoid."""
-        inputs = {"attention_mask": attention_mask, "position_ids": position_ids}
-        inputs = {name: tensor for name, tensor in inputs.items() if tensor is not None}
-        hidden = self.backbone(input_ids=input_ids, **inputs).last_hidden_state
-        with torch.autocast(
-            hidden.device.type, enabled=False
-        ):  # one vector: nothing to gain from bf16 here, digits to lose
-            return self.head(hidden.flatten(0, 1)[at].float()).squeeze(-1)
+    @property
+    def device(self) -> torch.device:
+        return next(self.head.parameters()).device
+
+    def base(self) -> PreTrainedModel:
+        """The backbone without LoRA's wrapper."""
+        return getattr(self.backbone, "get_base_model", lambda: self.backbone)()
+
+    def forward(self, **inputs) -> torch.Tensor:
+        """Logits (S,) in float32 of a batch (collate.py), at its flat positions `at` (S,); a step's belief is their sigmoid."""
+        hidden = self.hidden(**inputs)
+        with torch.autocast(hidden.device.type, enabled=False):  # nothing to gain from bf16 here, digits to lose
+            return self.head(hidden.float()).squeeze(-1)
+
+    def hidden(self, at, **inputs) -> torch.Tensor:
+        """What the head reads, (S, d)."""
+        if not self.scaled:
+            return self.backbone(**inputs).last_hidden_state.flatten(0, 1)[at]
+        hidden = self.backbone(output_hidden_states=True, **inputs).hidden_states[-2].flatten(0, 1)[at]
+        if hidden.requires_grad:
+            hidden.register_hook(lambda gradient: gradient * SPRM_SCALE)
+        return hidden
+
+    def head_state(self) -> dict[str, torch.Tensor]:
+        """The head's tensors by the names under which they are saved."""
+        return {f"score.{name}": tensor.detach().cpu().contiguous() for name, tensor in self.head.state_dict().items()}
+
+    def load_head(self, state: dict[str, torch.Tensor]) -> None:
+        """The inverse of `head_state`."""
+        self.head.load_state_dict({name.removeprefix("score."): tensor for name, tensor in state.items()})
 
     def gradient_checkpointing_enable(self, **options):
         """Called by transformers.Trainer; frozen embeddings must pass gradients on for LoRA behind checkpoints."""
@@ -48,8 +81,11 @@ class Network(nn.Module):
         self.backbone.enable_input_require_grads()
 
 
-def open_backbone(name: str, dtype: str, attention: str) -> PreTrainedModel:
-    """A headless transformers model from safetensors, quietly; PrmError where it cannot serve as a backbone."""
+def open_backbone(name: str, dtype: str, attention: str, quantize: str | None, device: str) -> PreTrainedModel:
+    """A headless transformers model from safetensors, quietly; PrmError where it cannot serve as a backbone.
+
+    quantize: "nf4" makes 4-bit weights with bitsandbytes, placed on `device` and prepared for LoRA (QLoRA, arXiv 2305.14314).
+    """
     from transformers import AutoModel
     from transformers.utils import logging
 
@@ -58,7 +94,11 @@ def open_backbone(name: str, dtype: str, attention: str) -> PreTrainedModel:
     logging.disable_progress_bar()
     try:
         backbone = AutoModel.from_pretrained(
-            name, dtype=getattr(torch, dtype), attn_implementation=attention, use_safetensors=True
+            name,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention,
+            use_safetensors=True,
+            **(_four_bits(dtype, device) if quantize else {}),
         )
     except (OSError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
@@ -70,7 +110,23 @@ def open_backbone(name: str, dtype: str, attention: str) -> PreTrainedModel:
     if backbone.config.is_encoder_decoder:
         raise PrmError(f"prm.backbone: {name!r} is an encoder-decoder; use a causal model or an encoder")
     backbone.config.use_cache = False
+    if quantize:
+        from peft import prepare_model_for_kbit_training
+
+        backbone = prepare_model_for_kbit_training(backbone, use_gradient_checkpointing=False)  # the trainer's to say
     return backbone
+
+
+def _four_bits(dtype: str, device: str) -> dict:
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def add_lora(backbone: PreTrainedModel, lora: LoraConfig) -> nn.Module:
@@ -113,7 +169,7 @@ def packing_gap(network: Network, vocabulary: int = 64) -> float:
 
     Encoders attend across the whole row, and some architectures ignore where positions restart: neither says so.
     """
-    device = network.head.weight.device
+    device = network.device
     vocabulary = min(vocabulary, network.backbone.get_input_embeddings().num_embeddings)
     rows = torch.arange(14, device=device).mul(7).remainder(vocabulary).view(2, 7)
     positions = torch.arange(7, device=device).repeat(2)[None]
