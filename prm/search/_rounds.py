@@ -1,0 +1,164 @@
+"""What all methods share: a problem's search as a generator, all problems' in step, and the choice at the end.
+
+    def method(config, purse):                          # one problem's search
+        beams = [Path()]
+        while ...:
+            grown = yield [Ask(path) for path in beams]     # in the same order; None for one that came to nothing
+
+Finished solutions are kept here as they come. When the budget is spent the generator is not asked again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+
+from prm import answers
+from prm.engines import Engine
+from prm.errors import PrmError
+from prm.records import Problem, Sample, StepScores
+from prm.rerank import best_of_n, solution_score, weighted_vote
+from prm.search import Common, Found, Path
+from prm.search._draw import Job, Lane, serve
+from prm.signals import Context
+
+NOTHING = "budget: spent before a solution was finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A path to be drawn on by one step, or to its end."""
+
+    path: Path
+    whole: bool = False
+
+
+Method = Generator[list[Ask], list[Path | None], None]
+
+
+@dataclass
+class _Search(Lane):
+    """One problem's search: its lane, its generator, and what it has found.
+
+    begun: the last paths that are not finished. short: the last round's jobs did not all fit the budget. rescued: the last round was not the
+    method's, but finished a solution before the budget ends.
+    """
+
+    method: Method | None = None
+    config: Common | None = None
+    replies: list[Path | None] | None = None
+    asked: list[Ask] | None = None
+    before: int = 0
+    over: bool = False
+    rescued: bool = False
+    short: bool = False
+    begun: list[Path] = field(default_factory=list)
+    finished: list[Path] = field(default_factory=list)
+    reasons: Counter = field(default_factory=Counter)
+
+    def prepare(self) -> None:
+        """The jobs of the next round: what the method asks for, or the longest begun solution where the budget runs out."""
+        if self.asked is None:
+            self.asked = self.method.send(self.replies)
+        reserve = 0 if self.finished else getattr(self.config, "reserve", 0)
+        self.rescued = reserve > 0 and not self.rescued and (self.short or self.left <= reserve)
+        self.before = self.left
+        if self.rescued:
+            last = max(self.begun or [Path()], key=lambda path: (len(path.steps), value(path, self.config)))
+            self.jobs, self.kept = [Job(last, True)], 0
+        else:
+            self.jobs, self.asked = [Job(ask.path, ask.whole) for ask in self.asked], None
+            self.kept = reserve if self.left > reserve else 0
+
+    def settle(self, scored: Sequence[Path | None]) -> None:
+        """Takes the round's paths, in the jobs' order."""
+        self.short = not all(job.done for job in self.jobs)
+        stuck = self.left == self.before and not any(scored)
+        self.over = self.left < 1 or (self.short and self.kept == 0) or stuck
+        self.finished += [path for path in scored if path is not None and path.finished]
+        if not self.rescued:
+            self.replies = list(scored)
+            self.begun = [path for path in scored if path is not None and not path.finished] or self.begun
+
+
+def run(
+    method: Callable[[Common, Lane], Method],
+    problems: Sequence[Problem],
+    engine: Engine,
+    prm,
+    config: Common,
+    choose: str,
+    distinct: bool = True,
+) -> list[Found]:
+    """One outcome a problem. method: called with the config and the problem's lane, whose `left` tells what its budget still holds.
+
+    distinct: a text finished twice counts once; for independent samples, whose frequency tells something, it counts each time.
+    """
+    context = Context()
+    searches = [_Search(problem, config.budget, config=config) for problem in problems]
+    for search in searches:
+        search.method = method(config, search)
+    while going := [search for search in searches if not search.over]:
+        for search in going:
+            search.prepare()
+        serve(going, engine, config, context)
+        _score(going, prm)
+    with answers.open_pool(config.answers) as pool:
+        return [_found(search, choose, distinct, pool) for search in searches]
+
+
+def value(path: Path, config: Common) -> float:
+    """The value of a solution, begun or finished; 1 before its first step."""
+    return solution_score(path.scores, config.reduce) if path.scores else 1.0
+
+
+def _score(searches: Sequence[_Search], prm) -> None:
+    """One call of the PRM for the round's paths; one that it refuses comes to nothing, for the reason that it gives."""
+    made = [(search, job) for search in searches for job in search.jobs if job.done and not job.reason]
+    pairs = [(search.problem.text, job.path.steps) for search, job in made]
+    for (_, job), scores in zip(made, _values(prm, list(dict.fromkeys(pairs)), pairs)):
+        if isinstance(scores, PrmError):
+            job.reason = str(scores)
+        else:
+            job.path = replace(job.path, scores=tuple(scores))
+    for search in searches:
+        search.reasons.update(job.reason for job in search.jobs if job.reason)
+        search.settle([job.path if job.done and not job.reason else None for job in search.jobs])
+
+
+def _values(prm, different, pairs) -> list:
+    """Scores, or the PRM's refusal, of each pair; equal ones are scored once."""
+    if not pairs:
+        return []
+    try:
+        scores = prm.score_batch(different)
+    except PrmError:  # of one of them: which?
+        scores = [_one(prm, pair) for pair in different]
+    known = dict(zip(different, scores))
+    return [known[pair] for pair in pairs]
+
+
+def _one(prm, pair):
+    try:
+        return prm.score_batch([pair])[0]
+    except PrmError as error:
+        return error
+
+
+def _found(search: _Search, choose: str, distinct: bool, pool) -> Found:
+    config, id, tokens = search.config, search.problem.id, search.config.budget - search.left
+    paths = list({path.text: path for path in search.finished}.values()) if distinct else search.finished
+    if not paths:
+        reason = "; ".join(reason for reason, _ in search.reasons.most_common()) or NOTHING
+        return Found(id, None, None, None, tokens, reason)
+    samples = [Sample(id, i, path.text) for i, path in enumerate(paths)]
+    rows = [StepScores(id, i, "prm", "prm", p.scores, (1.0,) * len(p.scores)) for i, p in enumerate(paths)]
+    told = answers.read_answers(samples, config.answers, pool)
+    clusters = [answer.cluster for answer in told]
+    best = best_of_n(rows, config.reduce, clusters)
+    choice = weighted_vote(rows, clusters, config.reduce) if choose == "vote" else best
+    if choice.index is None:  # no answer to vote on
+        return Found(id, None, samples[best.index].text, None, tokens, choice.reason, tuple(paths))
+    answer = told[choice.index]
+    return Found(id, answer.text or None, samples[choice.index].text, choice.score, tokens, answer.reason, tuple(paths))
