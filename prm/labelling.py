@@ -1,7 +1,7 @@
 """Step labels for samples that a user already has: `prm label`. No model, no gold, one problem in memory at a time.
 
     {"problem" or "question": text, "samples": [{"text"} or {"steps": [text, ...]} or {"blocks": [{"role", "content"}]}]}
-    -> {"problem_id", "sample", "steps", "values", "weights"}      one row a sample
+    -> {"problem_id", "problem", "sample", "steps", "values", "weights"}      one row a sample
 
 A text goes first. Steps are labelled as they are given and keep their line breaks: joined they are the text. Blocks are
 the turns of a sample that used a tool: its role "code" is Python, "execution" what it printed, any other prose. A sample
@@ -215,6 +215,7 @@ def _labelled(
         for sample, steps, row in zip(group.samples, group.steps, rows):
             made = {
                 "problem_id": group.problem.id,
+                "problem": group.problem.text,
                 "sample": sample.index,
                 "steps": steps.cut(sample.text),
                 "values": list(row.values),

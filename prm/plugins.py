@@ -1,7 +1,7 @@
-"""Plugins are files in prm/engines, prm/segmenters, prm/signals and prm/transforms; the file's name is its name.
+"""Plugins are files in prm/engines, prm/segmenters, prm/signals, prm/transforms and prm/formats; the file's name is its name.
 
 Each has a frozen dataclass `Config`, an optional `check(config)` that raises PrmError before anything is loaded, and its one
-function (`open_engine`, `cut`, `label`, `repose`). Nothing is registered: a new file is there once it is saved. A file of settings names
+function (`open_engine`, `cut`, `label`, `repose`, `read`). Nothing is registered: a new file is there once it is saved. A file of settings names
 one with `{name: delimiter, by: lines}`: `build` makes a `Plugin` of that.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from prm import config as configs
 from prm.errors import PrmError
 
-KINDS = ("engines", "segmenters", "signals", "transforms")
+KINDS = ("engines", "search", "segmenters", "signals", "transforms", "formats")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def load(kind: str, name: str, where: str = "") -> ModuleType:
     if name not in names(kind):
         known = ", ".join(names(kind)) or "none"
         raise PrmError(
-            f"{where + ': ' if where else ''}no {kind[:-1]} named '{name}'; known: {known}"
+            f"{where + ': ' if where else ''}no {kind.removesuffix('s')} named '{name}'; known: {known}"
             f"{configs.did_you_mean(name, names(kind))}"
         )
     return importlib.import_module(f"prm.{kind}.{name}")

@@ -1,0 +1,190 @@
+"""Each format by example, what its rows become, what is wrong with bad ones, and from one format to another."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from prm import cli, formats, jsonl
+from prm.convert import convert, sides
+from prm.errors import PrmError
+from prm.formats import BadRow
+from prm.formats.math_shepherd import EXAMPLE as SHEPHERD
+from prm.formats.prm800k import EXAMPLE as PRM800K
+from prm.formats.processbench import EXAMPLE as BENCH
+
+STEPS = ["3 * 4 = 12.", "12 - 3 = 9.", "The answer is 9"]
+
+
+def rows(name: str, row: dict, **settings) -> list[formats.Row]:
+    form = formats.build({"name": name, **settings}, "format")
+    return list(form.module.read(row, form.config, 7))
+
+
+def cut(row: formats.Row) -> list[str]:
+    return row.steps.cut(row.sample.text)
+
+
+def test_trl():
+    [row] = rows("trl", {"prompt": "What?", "completions": STEPS, "labels": [True, False, False]})
+    assert row.problem.text == "What?" and row.labels.values == (1.0, 0.0, 0.0) and row.sample.index == 7
+    assert row.sample.text == "3 * 4 = 12.\n12 - 3 = 9.\nThe answer is 9"
+    [soft] = rows("trl", {"prompt": "What?", "completions": STEPS, "labels": [0.9, None, 0.2]}, separator="\n\n")
+    assert soft.labels.values == (0.9, None, 0.2) and soft.labels.weights == (1.0, 0.0, 1.0)
+    assert cut(soft) == ["3 * 4 = 12.\n\n", "12 - 3 = 9.\n\n", "The answer is 9"]
+
+
+def test_steps_that_bring_their_white_space_keep_it():
+    own = ["So\n\n", "it is", " 9"]
+    [row] = rows("trl", {"prompt": "What?", "completions": own, "labels": [True] * 3})
+    assert cut(row) == own
+
+
+def test_processbench_says_nothing_of_what_follows_the_first_wrong_step():
+    [row] = rows("processbench", BENCH)
+    assert row.labels.values == (1.0, 0.0, None) and cut(row)[0] == "3 * 4 = 12.\n\n"
+    assert rows("processbench", {**BENCH, "label": -1})[0].labels.values == (1.0,) * 3
+
+
+def test_math_shepherd():
+    [row] = rows("math_shepherd", SHEPHERD)
+    assert row.problem.text == "Tom has 3 bags of 4 apples. How many?"
+    assert cut(row) == ["Step 1: 3 * 4 = 12.\n", "Step 2: The answer is: 13"] and row.labels.values == (1.0, 0.0)
+    rest = {side: text + "\nStep 3: Hm." for side, text in SHEPHERD.items()}
+    assert rows("math_shepherd", rest)[0].labels.values == (1.0, 0.0, None)
+    asks = {side: "Do Step 1: first. " + text for side, text in SHEPHERD.items()}
+    assert rows("math_shepherd", asks)[0].problem.text.startswith("Do Step 1: first. Tom has")
+
+
+def test_prm800k_goes_along_the_chosen_completions():
+    [row] = rows("prm800k", PRM800K)
+    assert cut(row) == ["3 * 4 = 12.\n", "Hm.\n", "12 - 3 = 9."] and row.labels.values == (1.0, 1.0, 0.0)
+    assert rows("prm800k", PRM800K, neutral=0.0)[0].labels.values == (1.0, 0.0, 0.0)
+    assert rows("prm800k", PRM800K, neutral=None)[0].labels.values == (1.0, None, 0.0)
+    first, other = rows("prm800k", PRM800K, alternatives=True)
+    assert first == row and cut(other) == ["3 + 4 = 7."] and other.labels.values == (0.0,)
+
+
+def test_prm800k_goes_on_with_what_a_person_wrote():
+    said = [{"text": "No.", "rating": -1}]
+    steps = [
+        {"completions": said, "human_completion": {"text": "Yes."}, "chosen_completion": None},
+        {"completions": [{"text": "So 9.", "rating": None}], "chosen_completion": 0},
+        {"completions": said, "human_completion": None, "chosen_completion": None},
+        {"completions": said, "chosen_completion": 0},
+    ]
+    given = {"question": {"problem": "What?"}, "label": {"steps": steps}}
+    [row] = rows("prm800k", given)
+    assert cut(row) == ["Yes.\n", "So 9.\n", "No."] and row.labels.values == (1.0, None, 0.0)
+    _, other = rows(
+        "prm800k", given, alternatives=True
+    )  # the found error ends the solution, it is no alternative to it
+    assert (cut(other), other.labels.values) == (["No."], (0.0,))
+
+
+BAD = [
+    ("trl", {"prompt": "What?"}, "no_steps"),
+    ("trl", {"completions": STEPS, "labels": [True] * 3}, "no_problem"),
+    ("trl", {"prompt": "What?", "completions": STEPS, "labels": [True]}, "bad_labels"),
+    ("trl", {"prompt": "What?", "completions": STEPS, "labels": [2, 0, 0]}, "bad_labels"),
+    ("trl", {"prompt": "What?", "completions": STEPS, "labels": ["+", "+", "-"]}, "bad_labels"),
+    ("trl", {"prompt": "What?", "completions": ["a", " "], "labels": [True, True]}, "empty_step"),
+    ("processbench", {**BENCH, "label": 3}, "bad_labels"),
+    ("processbench", {**BENCH, "label": True}, "bad_labels"),
+    ("math_shepherd", {**SHEPHERD, "label": SHEPHERD["label"].replace("= 12. +", "= 12. *")}, "bad_labels"),
+    ("math_shepherd", {**SHEPHERD, "label": SHEPHERD["label"].replace("12", "13")}, "bad_labels"),
+    ("math_shepherd", {side: text.replace("Step 1:", "") for side, text in SHEPHERD.items()}, "no_problem"),
+    ("math_shepherd", {"input": "What? Step 1: 3", "label": "What? Step 1: 3"}, "no_steps"),
+    ("prm800k", {"question": {"problem": "What?"}, "label": {"steps": []}}, "no_steps"),
+    ("prm800k", {"question": {"problem": "What?"}, "label": {"steps": [{"completions": None}]}}, "no_steps"),
+    ("prm800k", {**PRM800K, "label": {"steps": [{"completions": [{"text": "a", "rating": 5}]}]}}, "bad_labels"),
+    ("labels", {"problem": "What?", "steps": [], "values": [], "reason": "cut_off"}, "cut_off"),
+    ("labels", {"problem": "What?", "steps": STEPS, "values": [None] * 3}, "no_label"),
+    ("labels", {"problem": "What?", "steps": STEPS, "values": [1, 1, None], "weights": [1, 1, 1]}, "bad_labels"),
+]
+
+
+@pytest.mark.parametrize("name, row, reason", BAD)
+def test_a_bad_row_has_a_reason(name, row, reason):
+    with pytest.raises(BadRow) as found:
+        rows(name, row)
+    assert found.value.reason == reason and str(found.value)
+
+
+def test_a_file_is_read_row_by_row_and_bad_rows_are_counted(tmp_path):
+    good = json.dumps({"prompt": "What?", "completions": STEPS, "labels": [True, True, None]})
+    (tmp_path / "in.jsonl").write_text("\n".join([good, "{", '{"prompt": "a"}', good]))
+    tally = Counter()
+    found = list(formats.read(tmp_path / "in.jsonl", formats.build("trl", ""), tally))
+    assert len(found) == 2 and found[0].problem.id == found[1].problem.id
+    assert tally == {"rows": 4, "solutions": 2, "labels": 4, "bad_row": 1, "no_steps": 1}
+
+
+def test_a_file_of_another_format_is_told_at_once(tmp_path):
+    jsonl.write_rows(tmp_path / "in.jsonl", [BENCH])
+    with pytest.raises(PrmError, match="in.jsonl row 1: no 'prompt'.*is it of the format trl.*processbench"):
+        formats.read(tmp_path / "in.jsonl", formats.build("trl", ""), Counter())
+    with pytest.raises(PrmError, match="no such file"):
+        formats.read(tmp_path / "none.jsonl", formats.build("trl", ""), Counter())
+
+
+def test_parquet_as_trls_data_sets_have_it(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    given = [{"prompt": "What?", "completions": STEPS, "labels": [True, False, False]}]
+    pq.write_table(pa.Table.from_pylist(given), tmp_path / "in.parquet")
+    [row] = formats.read(tmp_path / "in.parquet", formats.build("trl", ""), Counter())
+    assert row.labels.values == (1.0, 0.0, 0.0)
+
+
+def test_convert_keeps_soft_labels_or_cuts_them_at_a_named_threshold(tmp_path):
+    row = {"problem_id": "a", "problem": "What?", "sample": 3, "steps": [s + "\n" for s in STEPS]}
+    given = [
+        {**row, "values": [0.9, 0.6, 0.2], "weights": [0.5, 1.0, 2.0]},
+        {**row, "values": [0.9, None, 0.2], "weights": [0.5, 0.0, 2.0]},
+        {**row, "values": [None, 0.5, 0.2], "weights": [0.0, 0.0, 2.0]},
+    ]
+    jsonl.write_rows(tmp_path / "in.jsonl", given)
+
+    def made(target: str, **settings) -> list[dict]:
+        convert(tmp_path / "in.jsonl", tmp_path / "out", *sides("labels", target, {"to": settings}))
+        return [found for _, found in jsonl.read_rows(tmp_path / "out")]
+
+    assert made("labels") == given
+    assert [found["labels"] for found in made("trl")] == [[True, True, False], [True]]
+    assert [found["labels"] for found in made("trl", threshold=0.7)] == [[True, False, False], [True]]
+    assert [found["labels"] for found in made("trl", threshold=None)] == [[0.9, 0.6, 0.2], [0.9]]
+    assert made("trl")[0]["completions"] == [*STEPS[:2], STEPS[2] + "\n"]
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jsonl.write_rows("in.jsonl", [PRM800K])
+    words = ["convert", "in.jsonl", "-o", "out.jsonl", "--from", "prm800k"]
+    assert cli.main([*words, "--to", "trl", "from.neutral=0.0"]) == 0
+    ((_, row),) = jsonl.read_rows("out.jsonl")
+    assert row["labels"] == [True, False, False]
+    for more, said in (
+        (["--to", "prm800k"], "--to: prm800k can be read only; give one of labels, trl"),
+        (["--to", "tlr"], "--to: no format named 'tlr'; known: labels, math_shepherd, prm800k, processbench, trl, did"),
+        (["--to", "trl", "neutral=0.0"], "'neutral': settings of the formats are from.KEY=VALUE and to.KEY=VALUE"),
+        (["--to", "trl", "from.neutrl=0.0"], "from.neutrl: unknown key; known keys: neutral"),
+        (["--to", "trl", "from.neutral=2.0"], "from.neutral: 2.0 is outside [0, 1]"),
+    ):
+        assert cli.main([*words, *more]) == 2
+        assert capsys.readouterr().err.startswith("prm: error: " + said)
+
+
+def test_what_prm_label_writes_can_be_read(tmp_path):
+    from prm import labelling
+
+    samples = [{"text": "3 * 4 = 12.\n\nThe answer is 12"}, {"text": "3 * 4 = 12.\n\nSo 12"}]
+    jsonl.write_rows(tmp_path / "pool.jsonl", [{"problem": "3 bags of 4?", "samples": [*samples, {"text": " "}]}])
+    labelling.label_pool(tmp_path / "pool.jsonl", tmp_path / "labels.jsonl")
+    tally = Counter()
+    found = list(formats.read(tmp_path / "labels.jsonl", formats.build("labels", ""), tally))
+    assert [row.sample.text for row in found] == [sample["text"] for sample in samples]
+    assert {row.problem.text for row in found} == {"3 bags of 4?"} and tally["empty"] == 1
+    written = [row for _, row in jsonl.read_rows(tmp_path / "labels.jsonl")]
+    assert [list(row.labels.values) for row in found] == [row["values"] for row in written[:2]]
