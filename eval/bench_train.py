@@ -55,7 +55,7 @@ def measure(prm_config, train_config, n: int, tokens: int) -> dict[str, float]:
 
     torch.manual_seed(0)
     prm = PRM.create(prm_config)
-    cuda = prm.network.head.weight.device.type == "cuda"
+    cuda = prm.network.device.type == "cuda"
     items = synthetic(n, tokens, min(prm.network.backbone.config.vocab_size, len(prm.tokenizer)))
     with tempfile.TemporaryDirectory() as folder:
         warmup, trainer = (

@@ -1,6 +1,14 @@
-"""The loss: weighted soft binary cross-entropy, normalised over everything that one optimizer step sees.
+"""The loss: by default weighted soft binary cross-entropy, normalised over everything that one optimizer step sees.
 
-    L = sum_i w_i BCE(logit_i, value_i) / sum_i w_i      over all steps of all micro-batches of all devices
+    L = sum_i w_i l(logit_i, value_i) / sum_i w_i      over all steps of all micro-batches of all devices
+
+    bce    BCE(logit, value)                           beliefs are probabilities
+    mse    (sigmoid(logit) - value)^2                  regression; gentler on labels that are surely wrong
+    huber  the same up to an error of .25, linear beyond it (Huber with delta .25, times 2)
+    rank_* Bradley-Terry over the pairs whose values differ, of one window (rank_solution) or of a problem's windows that meet in a
+           micro-batch (rank_problem):    l_ij = -log sigmoid(logit_i - logit_j),   w_ij = w_i w_j max(0, value_i - value_j)
+           orders steps and leaves their level open: beliefs are scores, not probabilities. Of rank_problem other splits of a batch
+           see other pairs.
 
 The denominator is known before the first forward pass, so the gradient is the same for every split of a batch into
 accumulation steps. Labels may be wrong where the PRM, as it learns, comes to contradict them; `Dynamic` weighs them anew at every step:
@@ -32,6 +40,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+LOSSES = ("bce", "mse", "huber", "rank_solution", "rank_problem")
+HUBER = 0.25
 CLASSES = ("wrong", "right")  # a label's class: value < 0.5, value >= 0.5
 TALLY = ("steps", "contradicted", "weight", "doubted", "lost")  # rows of a tally
 
@@ -56,11 +66,33 @@ class Dynamic:
                 raise ValueError(f"{name}: a setting of the rule soft, and sprm has none; leave it out")
 
 
-def bce_sum(logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """sum_i w_i BCE(logit_i, value_i); logits, values in [0, 1] and weights all (S,)."""
-    from torch.nn.functional import binary_cross_entropy_with_logits
+def loss_sum(
+    kind: str, logits: torch.Tensor, values: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor
+) -> torch.Tensor:
+    """The numerator, sum of w l; logits, values in [0, 1], weights and groups (only pairs of one group are ranked) all (S,)."""
+    import torch
+    from torch.nn import functional as F
 
-    return (binary_cross_entropy_with_logits(logits, values, reduction="none") * weights).sum()
+    if kind.startswith("rank"):
+        return (_pairs(values, weights, groups).to(logits) * F.softplus(logits[None, :] - logits[:, None])).sum()
+    if kind == "bce":
+        losses = F.binary_cross_entropy_with_logits(logits, values, reduction="none")
+    elif kind == "mse":
+        losses = (torch.sigmoid(logits) - values) ** 2
+    else:
+        losses = 2 * F.huber_loss(torch.sigmoid(logits), values, reduction="none", delta=HUBER)
+    return (losses * weights).sum()
+
+
+def weight_sum(kind: str, values: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """The denominator's part, in float64."""
+    return (_pairs(values, weights, groups) if kind.startswith("rank") else weights).double().sum()
+
+
+def _pairs(values: torch.Tensor, weights: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """w_ij (S, S): how much it counts that step i ranks above step j."""
+    gap = (values[:, None] - values[None, :]).clamp(min=0)
+    return gap * weights[:, None] * weights[None, :] * (groups[:, None] == groups[None, :])
 
 
 class Agreement:

@@ -15,13 +15,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import prm as package
 from prm import config as configs
 from prm import models
-from prm.encode import PROBLEM, Encoded, encode_many
+from prm.encode import PROBLEM, Encoded
 from prm.errors import PrmError
 
 if TYPE_CHECKING:
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from prm.network import Network
+    from prm.scorer import Scorer
 
 DTYPES = ("float32", "bfloat16")
 HEADS = ("linear", "sprm_mlp")
-REASONS = {
-    "no_steps": "the list of steps is empty",
-    "empty_step": "a step is empty or has no token; drop it or join it to a neighbour",
-    "problem_too_long": "the problem leaves less than half of max_tokens for steps; shorten it or train with more",
-}
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,7 @@ class PRM:
         self.network = network
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
+        self.folder: Path | None = None  # where it was loaded from
 
     @classmethod
     def create(cls, config: Config, device: str = "auto") -> PRM:
@@ -138,6 +136,7 @@ class PRM:
             ):  # nearly halves the time of scoring; bfloat16 would round the adapter away
                 prm.network.backbone.merge_adapter()
         prm.network.requires_grad_(False).eval()
+        prm.folder = folder
         return prm
 
     @classmethod
@@ -184,6 +183,25 @@ class PRM:
         }
         (folder / "prm.json").write_text(json.dumps(card, indent=2) + "\n")
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str = "Upload a process reward model",
+    ) -> str:
+        """Uploads the folder this PRM was loaded from, with all that lies there (card, history, usage), or else what `save` writes; the
+        commit's address. private, token: as huggingface_hub has them."""
+        from tempfile import TemporaryDirectory
+
+        from prm.card import push
+
+        if self.folder is not None:
+            return push(self.folder, self.config, repo_id, private, token, commit_message)
+        with TemporaryDirectory() as folder:
+            self.save(folder)
+            return push(Path(folder), self.config, repo_id, private, token, commit_message)
+
     def score(self, problem: str, steps: Sequence[str]) -> list[float]:
         """The belief in [0, 1] that each step is right, given the problem and all the text shown before it.
 
@@ -194,27 +212,21 @@ class PRM:
     def score_batch(
         self, pairs: Iterable[tuple[str, Sequence[str]]], progress: Callable[[int], None] | None = None
     ) -> list[list[float]]:
-        """`score` of many (problem, steps), in their order. progress: told how many more are done, batch by batch.
-
-        The same pair scores the same whatever stands beside it, to rounding (1e-5 in float32, 1e-2 in bfloat16).
-        """
-        pairs = list(pairs)
-        for problem, steps in pairs:
-            if isinstance(steps, str):
-                raise PrmError("steps: a list of texts is wanted, not one text; cut the solution into steps first")
-        encoded = encode_many(pairs, self.tokenizer, self.config)
-        for i, one in enumerate(encoded):
-            if one.reason:
-                raise PrmError(f"solution {i + 1} of {len(pairs)}: {REASONS[one.reason]}")
-        return self.score_encoded(encoded, progress)
+        """`score` of many (problem, steps), in their order (`Scorer.score`)."""
+        return self.scorer.score(pairs, progress)
 
     def score_encoded(
         self, encoded: Sequence[Encoded], progress: Callable[[int], None] | None = None
     ) -> list[list[float]]:
-        """Scores of encoded solutions, longest first and several a batch; [] for one that was rejected."""
-        from prm.inference import score_windows
+        """Scores of encoded solutions; [] for one that was rejected."""
+        return self.scorer.score_encoded(encoded, progress)
 
-        return score_windows(self, encoded, progress)
+    @cached_property
+    def scorer(self) -> Scorer:
+        """What all scores come from; a search's too, step by step."""
+        from prm.scorer import Scorer
+
+        return Scorer(self)
 
 
 def check_finite(network: Network) -> None:

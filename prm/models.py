@@ -51,6 +51,11 @@ def check(model: str) -> None:
         )
 
 
+def is_local(model: str) -> bool:
+    """Whether the model is a packaged policy or a folder, and not the hub's."""
+    return model in PACKAGED or _is_path(model)
+
+
 def _is_path(model: str) -> bool:
     """A hub id is name or owner/name. The rest is a path, as is owner/name where a folder `owner` lies here: a path
     mistyped in its last part is told at once, not after the hub was asked."""

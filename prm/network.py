@@ -179,3 +179,20 @@ def packing_gap(network: Network, vocabulary: int = 64) -> float:
     packed = network.backbone(input_ids=rows.view(1, -1), position_ids=positions).last_hidden_state[0]
     network.train(mode)
     return float((alone - packed).float().norm() / alone.float().norm())
+
+
+def trained(network: nn.Module, gather: bool = False) -> dict[str, torch.Tensor]:
+    """The trainable tensors by name, detached. gather: whole also where FSDP spreads them (all processes must call)."""
+    found = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
+    return {name: p.full_tensor() if gather and hasattr(p, "full_tensor") else p for name, p in found.items()}
+
+
+@torch.no_grad()
+def load_trained(network: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copies whole tensors, by name, into the trainable ones, spread by FSDP or not."""
+    from torch.distributed.tensor import distribute_tensor
+
+    for name, p in network.named_parameters():
+        if p.requires_grad:
+            tensor = state[name].to(p.device)
+            p.copy_(distribute_tensor(tensor, p.device_mesh, p.placements) if hasattr(p, "full_tensor") else tensor)

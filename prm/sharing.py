@@ -34,7 +34,7 @@ def use(network: Network) -> None:
     if base.config._attn_implementation != "sdpa":
         raise PrmError(
             f"train.share_prompts: with prm.attention {base.config._attn_implementation!r} prompts cannot be shared; "
-            "set prm.attention to sdpa, or share_prompts to 1"
+            "set prm.attention to sdpa, or share_prompts to false"
         )
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
@@ -42,15 +42,15 @@ def use(network: Network) -> None:
     try:
         gap = sharing_gap(network)
     except TypeError as error:  # a backbone whose forward takes no positions or hands nothing to its attention
-        raise PrmError(f"train.share_prompts: {name!r} cannot share prompts; set it to 1") from error
+        raise PrmError(f"train.share_prompts: {name!r} cannot share prompts; set it to false") from error
     if gap > (1e-3 if base.dtype == torch.float32 else 5e-2):
         raise PrmError(
             f"train.share_prompts: {name!r} does not attend through shared prompts exactly (hidden states move by {gap:.0%}); "
-            "set it to 1"
+            "set it to false"
         )
 
 
-def check_window(config, max_tokens: int) -> None:
+def check_sight(config, max_tokens: int) -> None:
     """PrmError where layers see fewer tokens than a window may hold. config: the backbone's."""
     config = config.get_text_config()
     for name in ("sliding_window", "attention_chunk_size"):
@@ -58,7 +58,7 @@ def check_window(config, max_tokens: int) -> None:
         if sight and sight < max_tokens and getattr(config, "use_sliding_window", True):
             raise PrmError(
                 f"train.share_prompts: the backbone's {name} is {sight}, and rows have up to {max_tokens} tokens; "
-                "set share_prompts to 1, or lower prm.max_tokens"
+                "set share_prompts to false, or lower prm.max_tokens"
             )
 
 

@@ -24,80 +24,29 @@ from typing import TYPE_CHECKING
 
 from prm import config as configs
 from prm import model as models
+from prm.card import write_card
 from prm.encode import Window, encode_many
 from prm.errors import PrmError
-from prm.loss import Dynamic
+from prm.heldout import split
 from prm.progress import progress, say
 from prm.records import Problem, Sample, Steps, StepScores
+from prm.settings import Config
+from prm.settings import check as check_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 CHUNK = 4096  # solutions tokenised at once
-
-
-@dataclass(frozen=True)
-class Config:
-    """per_problem: train on the first so many solutions of each problem (null: all); labels may still come from more siblings.
-    batch: solutions an optimizer step, over all devices (a solution in several windows counts as many).
-
-    accumulate: micro-batches a device splits its part of a batch into; changes memory, not the result. lr, head_lr: peak
-    rates of the backbone's weights and of the head (null: the same). beta2: AdamW's; 0.95 learns sooner in a few hundred steps. warmup: share of the steps. packed: several solutions a
-    row instead of padding, for causal backbones. wrong_weight: wrong steps are rare, and this many times as heavy (a label of value v
-    weighs 1 + (wrong_weight - 1)(1 - v) times as much); above 1 the PRM ranks sooner and is calibrated worse. dynamic: see loss.Dynamic. bf16: null takes it where the GPU has it.
-    save_every: optimizer steps between checkpoints.
-    """
-
-    per_problem: int | None = None
-    epochs: int = 1
-    batch: int = 64
-    accumulate: int = 1
-    lr: float = 2e-4
-    head_lr: float | None = None
-    beta2: float = 0.999
-    wrong_weight: float = 1.0
-    weight_decay: float = 0.0
-    warmup: float = 0.05
-    schedule: str = "linear"
-    packed: bool = False
-    dynamic: Dynamic | None = None
-    bf16: bool | None = None
-    gradient_checkpointing: bool = False
-    save_every: int = 200
-
-    def __post_init__(self):
-        for name in ("epochs", "batch", "accumulate", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)} is not positive")
-        if self.per_problem is not None and self.per_problem < 1:
-            raise ValueError(f"per_problem: {self.per_problem} is not positive; null trains on all solutions")
-        if self.batch % self.accumulate:
-            raise ValueError(f"accumulate: {self.accumulate} does not divide batch {self.batch}; choose one that does")
-        for name in ("lr", "head_lr"):
-            if (rate := getattr(self, name)) is not None and rate <= 0:
-                raise ValueError(f"{name}: {rate} is not positive; 1e-4 to 1e-3 are usual with LoRA")
-        if not 0 <= self.beta2 < 1:
-            raise ValueError(f"beta2: {self.beta2} is outside [0, 1); 0.95 to 0.999 are usual")
-        if self.dynamic is not None and self.dynamic.rule == "sprm" and self.wrong_weight != 1:
-            raise ValueError("wrong_weight: the rule sprm balances the classes itself; set it to 1")
-        if self.wrong_weight <= 0:
-            raise ValueError(f"wrong_weight: {self.wrong_weight} is not positive; 1 weighs all labels alike")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay: {self.weight_decay} is negative; 0 to 0.1 are usual")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup: {self.warmup} is outside [0, 1); it is a share of the steps, 0.05 is usual")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule: unknown {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A window and the labels of the steps it scores. Abstentions carry value 0 and weight 0."""
+    """A window, the labels of the steps it scores, and whose solution it is. Abstentions carry value 0 and weight 0."""
 
     window: Window
     values: array
     weights: array
+    problem: str = ""
 
 
 def train(
@@ -117,13 +66,15 @@ def train(
 
     folder = Path(folder)
     _check_folder(folder)
+    check_settings(train_config)
     set_seed(seed)
     prm = models.PRM.create(prm_config)
     items, counts = encode_rows(_first_of_each(rows, train_config.per_problem), prm.tokenizer, prm_config, train_config)
     if not items:
         raise PrmError(f"train: no step with a label to learn from ({_told(counts)}); look at the labels' coverage")
+    items, held_out = split(items, train_config.evaluation)
     checkpoints = folder.with_name(folder.name + ".checkpoints")
-    run = _digest(items, prm_config, train_config, prm.fingerprint, seed)
+    run = _digest(items + held_out, prm_config, train_config, prm.fingerprint, seed)
     if _made_by(folder) == run:  # an earlier call finished; only its caller was stopped before it knew
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
@@ -132,14 +83,18 @@ def train(
     ):  # the first of several processes; they wait for each other when the trainer is made
         _claim(checkpoints, run)
 
+    if held_out:
+        counts["held_out"] = len(held_out)
     from prm.trainer import fit
 
-    history = fit(prm, items, train_config, checkpoints, seed, progress)
+    history = fit(prm, items, train_config, checkpoints, seed, progress, held_out)
     if history is None:  # not the first of several processes: that one writes
         return
-    _publish(prm, {"run": run, "counts": dict(counts), **history}, folder)
+    _publish(prm, train_config, {"run": run, "counts": dict(counts), **history}, folder)
     shutil.rmtree(checkpoints)
-    left_out = {name: n for name, n in counts.items() if n and name not in ("solutions", "windows", "labels")}
+    left_out = {
+        name: n for name, n in counts.items() if n and name not in ("solutions", "windows", "labels", "held_out")
+    }
     if left_out:
         say(f"train: {counts['solutions']} solutions; of these {_told(left_out)}")
 
@@ -165,7 +120,7 @@ def encode_rows(
     rows = iter(rows)
     while chunk := list(itertools.islice(rows, CHUNK)):
         pairs = [(problem.text, steps.cut(sample.text)) for problem, sample, steps, _ in chunk]
-        for (_, sample, steps, labels), one in zip(chunk, encode_many(pairs, tokenizer, config)):
+        for (problem, sample, steps, labels), one in zip(chunk, encode_many(pairs, tokenizer, config)):
             if len(labels.values) != len(steps.ends):
                 where = f"{sample.problem_id}, sample {sample.index}"
                 raise ValueError(f"{where}: {len(labels.values)} labels for {len(steps.ends)} steps")
@@ -173,7 +128,7 @@ def encode_rows(
             counts[one.reason or "steps_cut"] += 1 if one.reason else one.cut
             kept = [
                 item
-                for item in (_item(window, labels, train_config.wrong_weight) for window in one.windows)
+                for item in (_item(window, labels, train_config.wrong_weight, problem.id) for window in one.windows)
                 if any(item.weights)
             ]
             if one.windows and not kept:
@@ -184,10 +139,10 @@ def encode_rows(
     return items, counts
 
 
-def _item(window: Window, labels: StepScores, wrong_weight: float) -> Item:
+def _item(window: Window, labels: StepScores, wrong_weight: float, problem: str) -> Item:
     values = array("f", (labels.values[i] or 0.0 for i in window.steps))
     weights = (labels.weights[i] * (1 + (wrong_weight - 1) * (1 - value)) for i, value in zip(window.steps, values))
-    return Item(window, values, array("f", weights))
+    return Item(window, values, array("f", weights), problem)
 
 
 def _told(counts: dict[str, int]) -> str:
@@ -222,7 +177,7 @@ def _made_by(folder: Path) -> str | None:
     return json.loads(history.read_text()).get("run") if history.is_file() else None
 
 
-def _publish(prm: models.PRM, history: dict, folder: Path) -> None:
+def _publish(prm: models.PRM, train_config: Config, history: dict, folder: Path) -> None:
     """Writes the model beside `folder` and renames it into place, over an earlier PRM if there is one.
 
     The names beside it are fixed, so what a kill leaves there is gone after the next call.
@@ -232,6 +187,7 @@ def _publish(prm: models.PRM, history: dict, folder: Path) -> None:
         shutil.rmtree(stray, ignore_errors=True)
     prm.save(fresh)
     (fresh / "history.json").write_text(json.dumps(history, indent=1) + "\n")
+    write_card(prm.config, train_config, history, fresh)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)

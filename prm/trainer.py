@@ -1,10 +1,9 @@
-"""`transformers.Trainer` with our plan of batches, our loss and safe checkpoints."""
+"""`transformers.Trainer` with our plan of batches, our loss and safe checkpoints; one process or several, FSDP too."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,48 +12,74 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from prm.collate import pack, pad
+from prm import sharing
 from prm.errors import PrmError
-from prm.loss import Agreement, bce_sum
+from prm.heldout import HeldOut
+from prm.loss import Agreement, loss_sum, weight_sum
 from prm.model import PRM, check_finite
-from prm.network import packing_gap
+from prm.network import load_trained, packing_gap, trained
+from prm.plan import Batches, plan
+from prm.settings import SCHEDULES
 
 if TYPE_CHECKING:
-    from prm.train import Config, Item
-
-SCOPE = 16  # batches whose windows are sorted by length together: less padding, batches still mixed
+    from prm.settings import Config
+    from prm.train import Item
 
 
 def fit(
-    prm: PRM, items: Sequence[Item], config: Config, checkpoints: Path, seed: int, progress: Callable[..., Iterator]
-) -> dict[str, list[dict]] | None:
-    """Trains prm.network in place, resuming from `checkpoints`.
+    prm: PRM,
+    items: Sequence[Item],
+    config: Config,
+    checkpoints: Path,
+    seed: int,
+    progress: Callable[..., Iterator],
+    held_out: Sequence[Item] = (),
+) -> dict | None:
+    """Trains prm.network in place, resuming from `checkpoints`; with held-out items, to the weights of the best evaluation.
 
-    Returns the history, None in all processes but the first: "steps", those logged, and with dynamic weights "epochs": what
-    each class lost (`Agreement.told`).
+    Returns the history, None in all processes but the first: "steps", those logged, with dynamic weights "epochs" (what each
+    class lost, `Agreement.told`), and with held-out items "evaluations" and "best" (the step).
     """
-    trainer = make_trainer(prm, items, config, checkpoints, seed, progress)
-    _check_packing(prm, config)
+    trainer = make_trainer(prm, items, config, checkpoints, seed, progress, held_out)
     last = _last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
+    if trainer.is_fsdp_enabled:
+        state = {name: tensor.cpu() for name, tensor in trained(prm.network, gather=True).items()}
+        prm.network = PRM.create(prm.config, "cpu").network  # a whole one, where the old one's weights are spread
+        prm.network.load_state_dict(state, strict=False)
     if not trainer.is_world_process_zero():
         return None
-    told = {"epochs": trainer.agreement.told()} if trainer.agreement else {}
-    return {"steps": [entry for entry in trainer.state.log_history if "loss" in entry], **told}
+    log = trainer.state.log_history
+    told = {"steps": [entry for entry in log if "loss" in entry]}
+    if trainer.agreement:
+        told["epochs"] = trainer.agreement.told()
+    if held_out:
+        trainer.held_out.restore(prm.network)
+        told |= {"evaluations": [entry for entry in log if "eval_loss" in entry], "best": trainer.held_out.best_step}
+    return told
 
 
 def make_trainer(
-    prm: PRM, items: Sequence[Item], config: Config, checkpoints: Path, seed: int, progress: Callable[..., Iterator]
+    prm: PRM,
+    items: Sequence[Item],
+    config: Config,
+    checkpoints: Path,
+    seed: int,
+    progress: Callable[..., Iterator],
+    held_out: Sequence[Item] = (),
 ) -> StepTrainer:
     """The trainer with its plan of batches, ready to run."""
-    from prm.train import SCHEDULES
-
-    cuda = prm.network.head.weight.device.type == "cuda"
+    cuda = prm.network.device.type == "cuda"
     world = int(os.environ.get("WORLD_SIZE", 1))  # processes, as torchrun and accelerate launch tell them
-    batches = plan([len(item.window.ids) for item in items], config, seed, world)
+    problems = [item.problem for item in items]
+    micro = plan([len(item.window.ids) for item in items], config, seed, world, problems)
+    batches = Batches(prm, items, micro, config)
+    check_rows(prm, config)
     args = TrainingArguments(
         output_dir=str(checkpoints),
+        run_name=checkpoints.with_suffix("").name,
+        project="prm",
         per_device_train_batch_size=1,  # one item of the plan is one micro-batch
         train_sampling_strategy="sequential",
         gradient_accumulation_steps=config.accumulate,
@@ -65,6 +90,7 @@ def make_trainer(
         warmup_steps=config.warmup,
         bf16=cuda and torch.cuda.is_bf16_supported() if config.bf16 is None else config.bf16,
         gradient_checkpointing=config.gradient_checkpointing,
+        ddp_find_unused_parameters=prm.config.head == "sprm_mlp",  # the last layer's
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
         remove_unused_columns=False,
@@ -73,66 +99,18 @@ def make_trainer(
         save_strategy="steps",
         save_steps=config.save_every,
         save_total_limit=2,
-        report_to="none",
+        report_to="none" if config.report_to == "tensorboard" else config.report_to,
         disable_tqdm=True,
         log_level="error",
         seed=seed,
     )
     args._n_gpu = min(args.n_gpu, 1)  # one process, one GPU; several GPUs take several processes (accelerate launch)
-    return StepTrainer(prm, args, Batches(prm, items, batches, config.packed), config, progress)
-
-
-def plan(lengths: Sequence[int], config: Config, seed: int, world: int = 1) -> list[list[int]]:
-    """All micro-batches of all epochs, in order, as indices into `lengths`.
-
-    An epoch is shuffled, sorted by length within scopes of `SCOPE` batches, cut into batches of nearly equal size, and the
-    batches shuffled. Each batch is then split among devices and accumulation steps: how changes nothing else.
-    """
-    parts = config.accumulate * world
-    batches = []
-    for epoch in range(config.epochs):
-        rng = random.Random(f"{seed} {epoch}")
-        order = rng.sample(range(len(lengths)), len(lengths))
-        scope = SCOPE * config.batch
-        order = [
-            i
-            for start in range(0, len(order), scope)
-            for i in sorted(order[start : start + scope], key=lengths.__getitem__)
-        ]
-        cut = list(_split(order, -(-len(order) // config.batch)))
-        batches += rng.sample(cut, len(cut))
-    if min(map(len, batches)) < parts:
-        least = min(map(len, batches))
-        raise PrmError(
-            f"train.accumulate: a batch of {least} solutions cannot be split in {parts}; lower it, or raise train.batch"
-        )
-    return [part for batch in batches for part in _split(batch, parts)]
-
-
-def _split(order: Sequence[int], parts: int) -> Iterator[list[int]]:
-    """`parts` runs whose sizes differ by one at most."""
-    for i in range(parts):
-        yield list(order[i * len(order) // parts : (i + 1) * len(order) // parts])
-
-
-class Batches(torch.utils.data.Dataset):
-    """The plan as tensors, made when asked for: the network's arguments (collate.py), `values` and `weights` (S,)."""
-
-    def __init__(self, prm: PRM, items: Sequence[Item], plan: list[list[int]], packed: bool):
-        self.items, self.plan, self.packed = items, plan, packed
-        self.pad_id = prm.tokenizer.pad_token_id or 0
-        self.capacity = None if "flash" in prm.config.attention else prm.config.max_tokens
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        items = [self.items[i] for i in self.plan[index]]
-        windows = [item.window for item in items]
-        batch = pack(windows, self.pad_id, self.capacity) if self.packed else pad(windows, self.pad_id)
-        batch["values"] = torch.tensor([value for item in items for value in item.values])
-        batch["weights"] = torch.tensor([weight for item in items for weight in item.weights])
-        return batch
+    trainer = StepTrainer(prm, args, batches, config, progress)
+    if held_out:
+        trainer.held_out = HeldOut(trainer, prm, held_out, config, checkpoints / "best.safetensors")
+    if config.report_to == "tensorboard":
+        trainer.add_callback(_tensorboard(checkpoints.with_suffix(".logs")))
+    return trainer
 
 
 class StepTrainer(Trainer):
@@ -141,9 +119,12 @@ class StepTrainer(Trainer):
     def __init__(self, prm: PRM, args: TrainingArguments, batches: Batches, config: Config, progress):
         self.settings = config
         self.agreement = Agreement(config.dynamic) if config.dynamic else None
+        self.held_out: HeldOut | None = None
         super().__init__(prm.network, args, train_dataset=batches, data_collator=lambda items: items[0])
         self.remove_callback(PrinterCallback)
         self.add_callback(_Steps(self, progress))
+        if self.is_fsdp_enabled and self.accelerator.state.fsdp_plugin.fsdp_version != 2:
+            raise PrmError("accelerate: FSDP of version 1 is not supported; launch with --fsdp_version 2")
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """AdamW with the head at its own rate."""
@@ -160,14 +141,16 @@ class StepTrainer(Trainer):
         return self.optimizer
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """The micro-batches of one optimizer step and the sum of their weights over all devices."""
+        """The micro-batches of one optimizer step and the loss's denominator over all devices."""
         batches = list(islice(epoch_iterator, num_batches))
-        total = sum(batch["weights"].sum(dtype=torch.float64) for batch in batches)
+        labels = ([batch[name] for name in ("values", "weights", "groups")] for batch in batches)
+        total = sum(weight_sum(self.settings.loss, *of) for of in labels)
         return batches, self.accelerator.reduce(total.to(device), "sum")
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """This micro-batch's part of the batch's loss; devices average gradients, hence the factor num_processes."""
-        values, weights = inputs.pop("values"), inputs.pop("weights")
+        inputs = dict(inputs)
+        values, weights, groups = (inputs.pop(name) for name in ("values", "weights", "groups"))
         logits = model(**inputs)
         if self.agreement and self.agreement.dynamic.rule == "sprm":  # normalised by micro-batch, as published
             over_devices = lambda counts: self.accelerator.reduce(counts, "sum")
@@ -176,7 +159,9 @@ class StepTrainer(Trainer):
             if self.agreement:
                 done = self.state.global_step / self.state.max_steps
                 weights = weights * self.agreement.factors(logits.detach(), values, weights, done)
-            loss = bce_sum(logits, values, weights) / num_items_in_batch.to(logits) * self.accelerator.num_processes
+            total = num_items_in_batch.to(logits).clamp(min=1e-9)  # 0 where no pair can be ranked
+            loss = loss_sum(self.settings.loss, logits, values, weights, groups) / total
+            loss = loss * self.accelerator.num_processes
         if not torch.isfinite(loss):
             raise PrmError(
                 f"training diverged: the loss is {float(loss.detach())} at step {self.state.global_step + 1} of {self.state.max_steps}, "
@@ -192,22 +177,27 @@ class StepTrainer(Trainer):
         from safetensors.torch import save_file
 
         check_finite(self.model)
+        state = trained(self.model, gather=True)  # by all processes: FSDP's gathers from each
         if self.args.should_save:
-            Path(output_dir).mkdir(parents=True, exist_ok=True)
-            trained = {
-                name: p.detach().cpu().contiguous() for name, p in self.model.named_parameters() if p.requires_grad
-            }
-            save_file(trained, Path(output_dir) / "model.safetensors")
-            if self.agreement:
-                (Path(output_dir) / "agreement.json").write_text(json.dumps(self.agreement.state()))
+            folder = Path(output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
+            for name, part in self._parts().items():
+                (folder / f"{name}.json").write_text(json.dumps(part.state()))
+
+    def _parts(self) -> dict:
+        """What has a state of its own beside the weights and the optimizer."""
+        parts = {"agreement": self.agreement, "held_out": self.held_out}
+        return {name: part for name, part in parts.items() if part}
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
         """Weights by name: frozen ones are not in a checkpoint, and Trainer would report each of them as missing."""
         from safetensors.torch import load_file
 
-        self.model.load_state_dict(load_file(Path(resume_from_checkpoint) / "model.safetensors"), strict=False)
-        if self.agreement:
-            self.agreement.load(json.loads((Path(resume_from_checkpoint) / "agreement.json").read_text()))
+        folder = Path(resume_from_checkpoint)
+        load_trained(self.model, load_file(folder / "model.safetensors"))
+        for name, part in self._parts().items():
+            part.load(json.loads((folder / f"{name}.json").read_text()))
 
 
 class _Steps(TrainerCallback):
@@ -229,10 +219,15 @@ class _Steps(TrainerCallback):
             self.trainer.agreement.end_step(
                 epoch, lambda tally: accelerator.reduce(tally.to(accelerator.device), "sum").cpu()
             )
+        if self.trainer.held_out and self.trainer.held_out.end_step(state.global_step, state.max_steps):
+            control.should_training_stop = True
 
 
-def _check_packing(prm: PRM, config: Config) -> None:
-    """Packing is trusted only where this very network keeps packed windows apart."""
+def check_rows(prm: PRM, config: Config) -> None:
+    """Windows share rows or prompts only where this very network keeps them apart."""
+    if config.share_prompts:
+        sharing.check_sight(prm.network.base().config, prm.config.max_tokens)
+        sharing.use(prm.network)
     if not config.packed:
         return
     try:
@@ -244,6 +239,15 @@ def _check_packing(prm: PRM, config: Config) -> None:
             f"train.packed: with {prm.config.backbone!r} solutions in one row see each other (hidden states move by {gap:.0%}); "
             "set it to false"
         )
+
+
+def _tensorboard(folder: Path) -> TrainerCallback:
+    """Into a folder that stays: checkpoints are removed at the end."""
+    from transformers.integrations import TensorBoardCallback
+
+    callback = TensorBoardCallback()
+    callback.logging_dir = str(folder)
+    return callback
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

@@ -10,11 +10,11 @@ import torch
 from prm import train as training
 from prm.collate import pack, pad
 from prm.errors import PrmError
-from prm.loss import Agreement, Dynamic, bce_sum
+from prm.loss import Agreement, Dynamic, loss_sum
 from prm.model import PRM
 from prm.network import packing_gap
 from prm.progress import progress
-from prm.trainer import _check_packing, make_trainer
+from prm.trainer import check_rows, make_trainer
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_dynamic_weights_do_not_depend_on_the_split_either(prm, tmp_path):
 
 def test_soft_labels_are_kept_and_weight_zero_is_silence():
     logits = torch.tensor([0.3, -2.0, 5.0], requires_grad=True)
-    bce_sum(logits, torch.tensor([0.9, 0.4, 0.0]), torch.tensor([1.0, 0.5, 0.0])).backward()
+    loss_sum("bce", logits, torch.tensor([0.9, 0.4, 0.0]), torch.tensor([1.0, 0.5, 0.0]), None).backward()
     sigmoid = [1 / (1 + math.exp(-x)) for x in (0.3, -2.0)]
     assert logits.grad.tolist() == pytest.approx([sigmoid[0] - 0.9, 0.5 * (sigmoid[1] - 0.4), 0.0], abs=1e-6)
 
@@ -194,4 +194,4 @@ def test_packing_is_refused_where_solutions_would_see_each_other(tmp_path, kind,
     assert (packing_gap(made.network) < 1e-4) == sound
     if not sound:
         with pytest.raises(PrmError, match="train.packed"):
-            _check_packing(made, training.Config(packed=True))
+            check_rows(made, training.Config(packed=True))

@@ -16,7 +16,7 @@ from prm.errors import PrmError
 from prm.loss import Dynamic
 from prm.model import PRM
 from prm.train import Config, train
-from prm.trainer import plan
+from prm.plan import plan
 
 RIGHT, WRONG = "so one then it makes right .\n", "so one then it makes wrong .\n"
 
