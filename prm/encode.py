@@ -12,7 +12,7 @@ drops line breaks. Text never becomes a special token, whatever a model wrote in
 
 A solution longer than max_tokens becomes several windows. Each starts with the problem, then takes whole steps of left
 context up to half the room, then steps to be scored; every step is scored in exactly one window. A step that does not fit
-beside the problem keeps its tail, where its conclusion and its read token are (counted in `cut`).
+beside the problem keeps its tail, where its conclusion and its read token are (named in `cut`); training takes none of those.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Window:
 class Encoded:
     """A solution's windows. reason: "" or why there are none: "no_steps", "empty_step", "problem_too_long".
 
-    cut: how many steps were too long and kept only their tail.
+    cut: the steps that were too long and kept only their tail; each has a window to itself.
     """
 
     windows: tuple[Window, ...]
     reason: str = ""
-    cut: int = 0
+    cut: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _windows(prefix: list[int], steps: Sequence[Step], max_tokens: int) -> Encod
         return Encoded((_window(prefix, steps, 0, 0, len(steps)),))
     if len(prefix) > max_tokens // 2 or room <= max(step.behind for step in steps) + 1:
         return Encoded((), "problem_too_long")
-    cut = sum(len(step) > room for step in steps)
+    cut = tuple(i for i, step in enumerate(steps) if len(step) > room)
     steps = [Step(step.ids[-room:], step.behind) for step in steps]
     windows, done = [], 0
     while done < len(steps):

@@ -57,7 +57,7 @@ def test_a_long_solution_is_read_in_windows_that_score_each_step_once(encoder, m
     whole = encode(PROBLEM, steps, tokenizer, Config(max_tokens=1024)).windows[0]
     encoded = encode(PROBLEM, steps, tokenizer, Config(max_tokens=max_tokens))
     assert [step for window in encoded.windows for step in window.steps] == list(range(len(steps)))
-    assert len(encoded.windows) > 1 and encoded.cut == 0 and encoded.reason == ""
+    assert len(encoded.windows) > 1 and encoded.cut == () and encoded.reason == ""
     prefix = 6 if encoder else 5  # [CLS] what is one ? [SEP]; what is one ? \n
     after_read = 1 if encoder else 2  # the line break lies behind the read
     for window in encoded.windows:
@@ -74,7 +74,7 @@ def test_a_long_solution_is_read_in_windows_that_score_each_step_once(encoder, m
 def test_a_step_that_does_not_fit_keeps_its_tail():
     tokenizer = tiny.tokenizer()
     encoded = encode(PROBLEM, ["one .\n", "two " * 5000 + "right .\n", "six .\n"], tokenizer, Config(max_tokens=16))
-    assert encoded.cut == 1 and [w.steps for w in encoded.windows] == [(0,), (1,), (2,)]
+    assert encoded.cut == (1,) and [w.steps for w in encoded.windows] == [(0,), (1,), (2,)]
     assert words(tokenizer, encoded.windows[1].ids) == [
         *"what is one ? \n".split(" "),
         *["two"] * 8,
