@@ -41,7 +41,8 @@ Method = Generator[list[Ask], list[Path | None], None]
 class _Search(Lane):
     """One problem's search: its lane, its generator, and what it has found.
 
-    begun: the last paths that are not finished. short: the last round's jobs did not all fit the budget. rescued: the last round was not the
+    begun: the last paths that are not finished. idle: rounds in a row that drew nothing and brought nothing: one may be the end of what was
+    too long, after two there is nothing to be had. short: the last round's jobs did not all fit the budget. rescued: the last round was not the
     method's, but finished a solution before the budget ends.
     """
 
@@ -50,6 +51,7 @@ class _Search(Lane):
     replies: list[Path | None] | None = None
     asked: list[Ask] | None = None
     before: int = 0
+    idle: int = 0
     over: bool = False
     rescued: bool = False
     short: bool = False
@@ -71,11 +73,11 @@ class _Search(Lane):
             self.jobs, self.asked = [Job(ask.path, ask.whole) for ask in self.asked], None
             self.kept = reserve if self.left > reserve else 0
 
-    def settle(self, scored: Sequence[Path | None]) -> None:
-        """Takes the round's paths, in the jobs' order."""
+    def settle(self, scored: Sequence[Path | None], refused: bool) -> None:
+        """Takes the round's paths, in the jobs' order. refused: the PRM took none of them, nor will it take others of this problem."""
         self.short = not all(job.done for job in self.jobs)
-        stuck = self.left == self.before and not any(scored)
-        self.over = self.left < 1 or (self.short and self.kept == 0) or stuck
+        self.idle = self.idle + 1 if self.left == self.before and not any(scored) else 0
+        self.over = (self.short and self.kept == 0) or refused or self.idle > 1
         self.finished += [path for path in scored if path is not None and path.finished]
         if not self.rescued:
             self.replies = list(scored)
@@ -117,14 +119,18 @@ def _score(searches: Sequence[_Search], prm) -> None:
     """One call of the PRM for the round's paths; one that it refuses comes to nothing, for the reason that it gives."""
     made = [(search, job) for search in searches for job in search.jobs if job.done and not job.reason]
     pairs = [(search.problem.text, job.path.steps) for search, job in made]
-    for (_, job), scores in zip(made, _values(prm, list(dict.fromkeys(pairs)), pairs)):
+    accepted, refused = set(), set()
+    for (search, job), scores in zip(made, _values(prm, list(dict.fromkeys(pairs)), pairs)):
         if isinstance(scores, PrmError):
             job.reason = str(scores)
+            refused.add(search.problem.id)
         else:
             job.path = replace(job.path, scores=tuple(scores))
+            accepted.add(search.problem.id)
     for search in searches:
         search.reasons.update(job.reason for job in search.jobs if job.reason)
-        search.settle([job.path if job.done and not job.reason else None for job in search.jobs])
+        paths = [job.path if job.done and not job.reason else None for job in search.jobs]
+        search.settle(paths, search.problem.id in refused - accepted)
 
 
 def _values(prm, different, pairs) -> list:

@@ -1,0 +1,116 @@
+"""`prm search`: a recipe's method on a file of problems. Its sections: method, engine, search (every method's), steps (those that go step by
+step), methods (each one's own), so that `method=tree` is all it takes to try another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prm import config, plugins, recipefile
+from prm.apply import Usage, read_usage
+from prm.errors import PrmError
+from prm.jsonl import text_of, try_rows, write_rows
+from prm.plugins import Plugin
+from prm.problems import id_of
+from prm.progress import progress, say
+from prm.records import Problem
+from prm.search import Found, Stepwise
+
+TOGETHER = 256  # problems searched in step: what the engine and the PRM are given at once
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The file's sections. engine: as in every recipe; search, steps, methods: see above."""
+
+    engine: dict[str, Any]
+    method: str = "beam"
+    search: dict[str, Any] = field(default_factory=dict)
+    steps: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Raises PrmError for a file that cannot be read, an unknown section or method."""
+    loaded = config.build(Recipe, recipefile.read(Path(path), overrides), f"{path}:")
+    for name in (loaded.method, *loaded.methods):
+        plugins.load("search", name, f"{path}: method{'' if name == loaded.method else 's'}")
+    return loaded
+
+
+def method(recipe: Recipe, name: str, usage: Usage, where: str) -> Plugin:
+    """The method `name` with all its settings; how steps are cut, answers read and scores reduced is the PRM's where the recipe says nothing."""
+    told = {"reduce": usage.reduce, "segmenter": usage.segmenter, "answers": config.plain(usage.answers)}
+    told = {key: value for key, value in told.items() if value is not None}
+    steps = recipe.steps if issubclass(plugins.load("search", name).Config, Stepwise) else {}
+    own = recipe.methods.get(name, {})
+    made = plugins.build("search", {**told, **recipe.search, **steps, **own, "method": name}, "method", None, where)
+    cutter = plugins.build("segmenters", made.config.segmenter, "name", None, f"{where}: search.segmenter")
+    plugins.check(cutter.module, cutter.config)
+    return made
+
+
+def search_file(path: str, folder: Path, out: str, recipe_path: str, overrides: Sequence[str]) -> int:
+    """Writes {"problem_id", "answer", "solution", "score", "tokens", "reason"} rows, one a row of `path`, and returns their number.
+
+    A row that holds no problem, and a problem for which nothing was found, has a reason and nulls.
+    """
+    recipe = load(recipe_path, overrides)
+    chosen = method(recipe, recipe.method, read_usage(folder), recipe_path)
+    engine = plugins.build("engines", recipe.engine, "name", None, f"{recipe_path}: engine")
+    plugins.check(engine.module, engine.config)
+    rows, told = list(read_problems(path)), Counter()
+
+    def made() -> Iterator[dict]:
+        for found in _search(rows, chosen, engine, folder):
+            told.update({found.reason: 1, "tokens": found.tokens})
+            yield row(found)
+
+    count = write_rows(out, made())
+    tokens, _ = told.pop("tokens", 0), told.pop("", 0)
+    why = "; without an answer: " + ", ".join(f"{n} {reason}" for reason, n in told.most_common()) if told else ""
+    say(f"{count} problems, {tokens:,} tokens generated -> {out}{why}")
+    return count
+
+
+def read_problems(path: str) -> Iterator[Problem | Found]:
+    """Rows {"problem" or "question", "problem_id"?}; one that is none is an outcome with a reason, named by its row."""
+    seen: dict[str, int] = {}
+    for number, given in try_rows(path):
+        try:
+            if isinstance(given, PrmError):
+                raise given
+            name = "problem" if "problem" in given else "question"
+            text = text_of(given, ["problem", "question"], f"row {number}")
+            id = id_of(given, "problem_id" if "problem_id" in given else None, name, f"row {number}")
+            if id in seen:
+                raise PrmError(f"row {number}: the problem '{id}' is that of row {seen[id]} too")
+        except PrmError as error:
+            yield Found(f"row {number}", None, None, None, 0, str(error))
+            continue
+        seen[id] = number
+        yield Problem(id, text)
+
+
+def row(found: Found) -> Mapping[str, Any]:
+    return {name: getattr(found, name) for name in ("problem_id", "answer", "solution", "score", "tokens", "reason")}
+
+
+def _search(rows: Sequence[Problem | Found], chosen: Plugin, engine: Plugin, folder: Path) -> Iterator[Found]:
+    if all(isinstance(given, Found) for given in rows):
+        yield from rows
+        return
+    from prm.model import PRM
+
+    prm, opened = PRM.load(folder), engine.module.open_engine(engine.config)
+    try:
+        for at in progress(range(0, len(rows), TOGETHER), what=chosen.name):
+            part = rows[at : at + TOGETHER]
+            problems = [given for given in part if isinstance(given, Problem)]
+            found = iter(chosen.module.search(problems, opened, prm, chosen.config))
+            yield from (next(found) if isinstance(given, Problem) else given for given in part)
+    finally:
+        opened.close()
