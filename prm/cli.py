@@ -22,6 +22,7 @@ examples:
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
   prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
+  prm search problems.jsonl --prm runs/demo --arm prm --recipe recipes/search.yaml -o found.jsonl
   prm segmenter corpus.jsonl -o runs/segmenter       where steps end in texts without delimiters, learned from a model's own dynamics
   prm roles corpus.jsonl -o runs/roles               what kinds of step there are in texts, found in a model's hidden states
   prm harvest corpus.jsonl --roles runs/roles -o runs/harvest    every text in steps with their roles, as a data set; goes on after a stop
@@ -199,6 +200,8 @@ def parser() -> argparse.ArgumentParser:
         "where nothing could be chosen; values and reasons are the samples'; of reasked-vote "
         '{"problem_id", "answer", "score", "reason", "answers", "scores"}',
     )
+    _search(made)
+
     segmenter = _verb(
         made,
         "segmenter",
@@ -295,3 +298,23 @@ def _prm(verb: argparse.ArgumentParser, required: bool = True) -> None:
 
 def _out(verb: argparse.ArgumentParser, row: str) -> None:
     verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
+
+
+def _search(made) -> None:
+    verb = _verb(
+        made,
+        "search",
+        verbs.search,
+        "solve problems by search: a model's steps, chosen by a trained PRM while they are drawn, at a fixed number of tokens",
+        "prm search problems.jsonl --prm runs/demo --arm prm --recipe recipes/search.yaml -o found.jsonl\n"
+        "prm search problems.jsonl --prm runs/demo --arm prm --recipe recipes/search.yaml method=tree search.budget=392 -o found.jsonl",
+    )
+    verb.add_argument("problems", metavar="PROBLEMS", help='JSONL(.gz): {"problem" or "question", "problem_id"?}')
+    _prm(verb)
+    verb.add_argument("--recipe", required=True, help="engine, method and its settings: recipes/search.yaml")
+    _overrides(verb, "values of the recipe: method=dvts search.budget=2048 methods.beam.width=8 engine.model=...")
+    _out(
+        verb,
+        '{"problem_id", "answer", "solution", "score", "tokens", "reason"}: tokens, all that were drawn for the problem; answer null with a '
+        "reason where none was found",
+    )

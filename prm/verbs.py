@@ -96,6 +96,15 @@ def _reasked(given: argparse.Namespace, folder) -> None:
     reasking.reasked_vote(given.pool, given.out, given.recipe, given.overrides, folder, given.reduce)
 
 
+def search(given: argparse.Namespace) -> None:
+    from prm import apply
+    from prm.search import _recipe
+
+    _apart(given.problems, given.out)
+    folder = apply.model_folder(given.prm, given.arm)
+    _recipe.search_file(given.problems, folder, given.out, given.recipe, given.overrides)
+
+
 def roles(given: argparse.Namespace) -> None:
     from prm.roles import recipe
 
