@@ -1,0 +1,205 @@
+"""What scoring costs: one solution at a time, padded batches of like length, and prm's scorer, side by side; a search step by step.
+
+    python -m eval.bench score
+
+Rows: 32 sampled solutions of each of a few GSM8K problems, from $PRM_DATA or ../shared/data (strictprm_gsm8k_math500_n32) where
+that is there, else random words of the same lengths, of which solutions share what real ones do. Model: a Llama of random
+weights, since speed does not depend on what they say. Each repeat times all ways in turn; ratios are medians over the repeats.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prm.encode import Window
+    from prm.model import PRM
+
+POOL = "strictprm_gsm8k_math500_n32/gsm8k_n32.jsonl.gz"
+Pairs = list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The model's, and how many problems (32 solutions each) it scores."""
+
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    problems: int = 4
+    max_tokens: int = 1024
+
+
+def measure(shape: Shape = Shape(), repeats: int = 5) -> dict:
+    """The part "score" of the bench."""
+    pairs, source = pool(shape.problems)
+    with tempfile.TemporaryDirectory() as folder:
+        prm = random_prm(folder, shape, [text for problem, steps in pairs for text in (problem, *steps)])
+    return {
+        **batches(prm, pairs, repeats),
+        **search(prm, pairs, repeats),
+        "rows_memory_growth": rows_memory_growth(),
+        "rows": source,
+        "shape": f"{shape.layers} layers of width {shape.width}",
+    }
+
+
+def batches(prm: PRM, pairs: Pairs, repeats: int) -> dict:
+    """How many times faster than each plain way, and how far its scores are apart from theirs."""
+    import torch
+
+    from prm.branches import Row, plan
+    from prm.encode import encode_many
+
+    encoded = encode_many(pairs, prm.tokenizer, prm.config)
+    windows = [window for one in encoded for window in one.windows]
+    ways = {
+        "ours": lambda: [value for one in prm.score_encoded(encoded) for value in one],
+        "one_at_a_time": lambda: one_at_a_time(prm, windows),
+        "sorted_padded": lambda: sorted_padded(prm, windows),
+    }
+    values = {name: way() for name, way in ways.items()}
+    seconds = timed(ways, repeats)
+    tokens = sum(len(window.ids) for window in windows)
+    return {
+        **{f"vs_{name}": _ratio(seconds[name], seconds["ours"]) for name in ways if name != "ours"},
+        "max_error": max(abs(a - b) for name in ways for a, b in zip(values["ours"], values[name])),
+        "n": len(pairs),
+        "tokens": tokens,
+        "tokens_computed": len(plan([Row(window.ids) for window in windows]).ids) / tokens,
+        "tokens_per_s": tokens / statistics.median(seconds["ours"]),
+        "repeats": repeats,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def search(prm: PRM, pairs: Pairs, repeats: int, beams: int = 16, rounds: int = 12) -> dict:
+    """Beams that grow by one step a round, all steps of one length: does a round cost more the more lies before it?
+
+    step_growth: time of the last third of the rounds over the first third's; 1: each costs its new tokens, 6.6 for
+    scoring all anew at these lengths. vs_rescoring: time of all rounds if each scored all solutions anew, over ours.
+    """
+    words = [word for _, steps in pairs for step in steps for word in step.split()]
+    beam = [words[40 * rounds * b :][: 40 * rounds] for b in range(beams)]
+    steps = [[" ".join(part[40 * r : 40 * r + 40]) + "\n" for r in range(rounds)] for part in beam]
+    problem, kept, anew = pairs[0][0], [], []
+    for _ in range(repeats):
+        partials, mine, whole = [prm.scorer.open(problem)] * beams, [], []
+        for r in range(rounds):
+            mine.append(_seconds(lambda: partials.__setitem__(slice(None), [p for p, _ in prm.scorer.extend([(p, [s[r]]) for p, s in zip(partials, steps)])])))
+            whole.append(_seconds(lambda: prm.score_batch([(problem, s[: r + 1]) for s in steps])))
+        kept.append(mine)
+        anew.append(whole)
+    third = rounds // 3
+    return {
+        "step_growth": statistics.median(sum(mine[-third:]) / sum(mine[:third]) for mine in kept),
+        "step_growth_rescoring": statistics.median(sum(whole[-third:]) / sum(whole[:third]) for whole in anew),
+        "vs_rescoring": _ratio(map(sum, anew), map(sum, kept)),
+    }
+
+
+def one_at_a_time(prm: PRM, windows: list[Window]) -> list[float]:
+    import torch
+
+    from prm.collate import pad
+
+    with torch.inference_mode():
+        return [value for w in windows for value in torch.sigmoid(prm.network(**_on(prm, pad([w], 0)))).tolist()]
+
+
+def sorted_padded(prm: PRM, windows: list[Window]) -> list[float]:
+    """The best that can be done row by row: sorted by length, so that little is filled up, as many rows as a budget takes."""
+    from prm.inference import score_windows
+
+    found: list = [None] * len(windows)
+    for batch, values in score_windows(prm, windows, share=False):
+        for i, mine in zip(batch, values):
+            found[i] = mine
+    return [value for mine in found for value in mine]
+
+
+def _on(prm: PRM, tensors: dict) -> dict:
+    return {name: tensor.to(prm.network.device) for name, tensor in tensors.items()}
+
+
+def timed(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each way, repeat by repeat, in turn."""
+    rounds = [{name: _seconds(way) for name, way in ways.items()} for _ in range(repeats)]
+    return {name: [one[name] for one in rounds] for name in ways}
+
+
+def _seconds(call: Callable) -> float:
+    import torch
+
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _ratio(slow, fast) -> float:
+    return statistics.median(a / b for a, b in zip(slow, fast))
+
+
+def pool(problems: int) -> tuple[Pairs, str]:
+    """(problem, steps) of `problems` problems times 32, and where they are from."""
+    file = Path(os.environ.get("PRM_DATA", "../shared/data")) / POOL
+    if not file.is_file():
+        return [pair for p in range(problems) for pair in synthetic(p)], "synthetic"
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    rows = rows[:: len(rows) // problems][:problems]
+    return [
+        (row["question"], [step for step in sample["text"].splitlines(keepends=True) if step.strip()])
+        for row in rows
+        for sample in row["samples"]
+    ], "GSM8K, 32 samples a problem"
+
+
+def synthetic(seed: int) -> Iterator[tuple[str, list[str]]]:
+    """32 solutions of random words, as long as the GSM8K pool's and sharing as much with one another."""
+    rng = random.Random(seed)
+    word = lambda: "".join(rng.choice("abcdefgh") for _ in range(3))
+    problem = " ".join(word() for _ in range(45))
+    common = [word() for _ in range(60)]
+    for _ in range(32):
+        words = common[: rng.randint(0, 60)] + [word() for _ in range(rng.randint(60, 240))]
+        yield problem, [" ".join(words[i : i + 20]) + "\n" for i in range(0, len(words), 20)]
+
+
+def random_prm(folder: str, shape: Shape, texts: list[str]) -> PRM:
+    """A Llama of random weights behind a byte-level BPE tokenizer made from the texts."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    from prm.model import PRM, Config
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=4000, special_tokens=["<end>"], show_progress=False))
+    PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    torch.manual_seed(0)
+    LlamaModel(
+        LlamaConfig(
+            hidden_size=shape.width,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads // 2,
+            intermediate_size=shape.width * 8 // 3,
+            vocab_size=4000,
+            max_position_embeddings=shape.max_tokens,
+        )
+    ).save_pretrained(folder)
+    return PRM.create(Config(backbone=folder, lora=None, max_tokens=shape.max_tokens))
