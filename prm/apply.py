@@ -1,4 +1,4 @@
-"""A trained PRM put to work on a user's file: `prm score` and `prm rerank`. Formats: see `read_solutions` and `read_pools`.
+"""A trained PRM put to work on a user's file: what `prm score` (scorefile.py) and `prm rerank` share, and `prm rerank`.
 
 What scoring needs beyond the weights (how the training cut steps, read answers and reduced scores) lies beside them in
 usage.json, written by the run that trained the PRM; a PRM from elsewhere scores rows that bring their own steps.
@@ -17,6 +17,7 @@ from typing import Any
 
 from prm import answers, config, plugins, store
 from prm.errors import PrmError
+from prm.joining import joined
 from prm.jsonl import read_rows, text_of, write_rows
 from prm.problems import id_of
 from prm.progress import progress, say
@@ -28,31 +29,16 @@ BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of 
 
 @dataclass(frozen=True)
 class Usage:
-    """A PRM folder's usage.json; the reduction and segmenter are None where it has none."""
+    """A PRM folder's usage.json; the reduction and segmenter are None where it has none. labels: "given" where step labels
+    from outside trained it (`prm train`)."""
 
     reduce: str | None = None
     segmenter: dict[str, Any] | None = None
     answers: answers.Config = field(default_factory=answers.Config)
+    labels: str = ""
 
 
 Row = tuple[Problem, Sample, Steps | None]  # None: still to be cut
-
-
-def score_file(path: str, folder: Path, out: str) -> int:
-    """Scores each solution; writes {"problem_id", "steps", "values"} rows and returns their number. A solution that cannot
-    be scored is a row with a `reason`."""
-    usage = read_usage(folder)
-    rows, reasons = _cut(list(read_solutions(path, usage)), usage), []
-
-    def made():
-        for (problem, sample, steps), scores in zip(rows, _scored(folder, rows)):
-            reasons.append(_reason(sample, scores))
-            why = {"reason": reasons[-1]} if reasons[-1] else {}
-            yield {"problem_id": problem.id, "steps": steps.cut(sample.text), "values": list(scores.values), **why}
-
-    count = write_rows(out, made())
-    _tell(f"{count} solutions", out, reasons)
-    return count
 
 
 def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | None) -> int:
@@ -116,17 +102,6 @@ def _chosen(choice, samples: Sequence[Sample], rows: Sequence[StepScores], reaso
         "values": [list(row.values) for row in rows],
         "reasons": reasons,
     }
-
-
-def read_solutions(path: str, usage: Usage) -> Iterator[Row]:
-    """Rows {"problem" or "question", "steps": [str, ...]} or {"problem", "text"}, and optionally "problem_id". Given both,
-    the steps are scored as they are."""
-    for number, row in read_rows(path):
-        where = f"{path} row {number}"
-        if row.get("steps") is None and "text" not in row:
-            raise PrmError(f"{where}: no 'steps' or 'text'; the row's keys are: {', '.join(row)}")
-        cut = _of_text if row.get("steps") is None else _of_steps
-        yield cut(_problem(row, where), 0, row, usage, where)
 
 
 def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
@@ -217,13 +192,17 @@ def _problem(row: dict, where: str) -> Problem:
 def _sample(problem: Problem, index: int, given: Any, usage: Usage, where: str) -> Row:
     row = given if isinstance(given, dict) else {"text": given}
     steps_alone = row.get("text") is None or usage.segmenter is None
-    return (_of_steps if steps_alone and row.get("steps") else _of_text)(problem, index, row, usage, where)
+    if steps_alone and row.get("steps"):
+        return of_steps(problem, index, row, where)
+    return of_text(problem, index, row, usage, where)
 
 
-def _of_steps(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+def of_steps(problem: Problem, index: int, row: dict, where: str, separator: str = "") -> Row:
+    """A row that brings its steps. separator: put between them where they show no white space (`prm.joining`)."""
     steps = row["steps"]
     if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
         raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
+    steps = joined(steps, separator)
     return (
         problem,
         Sample(problem.id, index, "".join(steps)),
@@ -231,7 +210,8 @@ def _of_steps(problem: Problem, index: int, row: dict, usage: Usage, where: str)
     )
 
 
-def _of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+def of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
+    """A row that brings a text, still to be cut; one without is a sample with a reason."""
     text = row.get("text")
     if not isinstance(text, str) or not text.strip():
         bad = Sample(problem.id, index, "", finish="", reason="empty" if isinstance(text, str) else "no_text")

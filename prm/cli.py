@@ -20,13 +20,17 @@ examples:
   prm show runs/demo --problem world-2-0             one problem: each step with each signal's value, label and score
   prm show runs/demo --problem world-2-0 --html page.html    the same as a page: each token with KL flow, curl, RPI, the steps with roles
   prm label pool.jsonl -o labels.jsonl               step labels for samples you already have, without a model
-  prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl
+  prm convert prm800k.jsonl --from prm800k --to trl -o trl.jsonl    step labels from one format to another
+  prm train labelled.jsonl --backbone my-model -o runs/given --format trl    a PRM on step labels that you have
+  prm score runs/demo solutions.jsonl --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
   prm search problems.jsonl --prm runs/demo --arm prm --recipe recipes/search.yaml -o found.jsonl
   prm segmenter corpus.jsonl -o runs/segmenter       where steps end in texts without delimiters, learned from a model's own dynamics
   prm roles corpus.jsonl -o runs/roles               what kinds of step there are in texts, found in a model's hidden states
   prm harvest corpus.jsonl --roles runs/roles -o runs/harvest    every text in steps with their roles, as a data set; goes on after a stop
 """
+
+_FORMATS = "labels (ours), trl, prm800k, math_shepherd, processbench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -139,29 +143,13 @@ def parser() -> argparse.ArgumentParser:
     )
     _out(
         label,
-        '{"problem_id", "sample", "steps", "values", "weights"}: the belief in [0, 1] that each step is right, null '
+        '{"problem_id", "problem", "sample", "steps", "values", "weights"}: the belief in [0, 1] that each step is right, null '
         "where nothing tells, and how far to trust it; a sample without text has a reason instead",
     )
 
-    score = _verb(
-        made,
-        "score",
-        verbs.score,
-        "score the steps of solutions with a trained PRM",
-        "prm score solutions.jsonl --prm runs/demo --arm prm -o scores.jsonl",
-    )
-    score.add_argument(
-        "solutions",
-        metavar="SOLUTIONS",
-        help='JSONL(.gz): {"problem" or "question", "steps": [..]} or {"problem", "text"}; '
-        "steps keep their line breaks, joined they are the solution",
-    )
-    _prm(score)
-    _out(
-        score,
-        '{"problem_id", "steps", "values"}: the belief in [0, 1] that each step is right; null and a reason where it '
-        "cannot be scored",
-    )
+    _convert(made)
+    _train(made)
+    _score(made)
 
     rerank = _verb(
         made,
@@ -293,11 +281,93 @@ def _overrides(verb: argparse.ArgumentParser, what: str) -> None:
 
 def _prm(verb: argparse.ArgumentParser, required: bool = True) -> None:
     verb.add_argument("--prm", required=required, metavar="FOLDER", help="a PRM's folder, or a run's")
+    _arm(verb)
+
+
+def _arm(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--arm", help="which PRM of a run's folder, an arm of its recipe; needed where it has several")
 
 
 def _out(verb: argparse.ArgumentParser, row: str) -> None:
     verb.add_argument("-o", "--out", required=True, metavar="OUT", help=f"JSONL(.gz) to write: {row}")
+
+
+def _convert(made) -> None:
+    verb = _verb(
+        made,
+        "convert",
+        verbs.convert,
+        "step-labelled data from one format to another",
+        "prm convert labels.jsonl --from labels --to trl -o trl.jsonl to.threshold=0.5\n"
+        "prm convert phase2_train.jsonl --from prm800k --to labels -o labelled.jsonl from.neutral=null from.alternatives=true",
+    )
+    _labelled(verb)
+    verb.add_argument("--from", dest="source", required=True, metavar="FORMAT", help=f"its format: {_FORMATS}")
+    verb.add_argument("--to", dest="target", required=True, metavar="FORMAT", help="labels or trl")
+    _overrides(verb, "from.KEY=VALUE, to.KEY=VALUE: settings of the two formats (prm/formats)")
+    _out(verb, "rows of the format; trl's labels are true above to.threshold (default 0.5), null keeps soft labels")
+
+
+def _train(made) -> None:
+    verb = _verb(
+        made,
+        "train",
+        verbs.train,
+        "train a PRM on step labels that you have: by people, by other tools, or by `prm label`",
+        "prm train labels.jsonl --backbone FOLDER_OR_HUB_ID -o runs/given\n"
+        "prm train phase2_train.jsonl --backbone FOLDER_OR_HUB_ID -o runs/given --format prm800k format.neutral=null\n"
+        "prm train trl.jsonl --backbone FOLDER_OR_HUB_ID -o runs/given --format trl after_error=drop train.wrong_weight=2.0",
+    )
+    _labelled(verb)
+    verb.add_argument("--backbone", required=True, metavar="MODEL", help="a folder or a hub id: causal or encoder")
+    verb.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="the PRM, with heldout.json: what it says of held-out problems",
+    )
+    verb.add_argument("--format", metavar="FORMAT", help=f"the data's format: {_FORMATS}; default labels")
+    verb.add_argument("--recipe", help="format, split, PRM and training (default recipes/train.yaml)")
+    _overrides(verb, "values of the recipe: train.lr=1e-4 heldout=0.05 format.separator='\\n\\n'")
+
+
+def _score(made) -> None:
+    verb = _verb(
+        made,
+        "score",
+        verbs.score,
+        "score the steps of solutions with a trained PRM",
+        "prm score runs/demo solutions.jsonl --arm prm -o scores.jsonl\n"
+        "prm score my-prm processbench.jsonl --separator '\\n\\n' -o scores.jsonl",
+    )
+    verb.add_argument("model", metavar="MODEL", help="a PRM's folder, or a run's")
+    verb.add_argument(
+        "solutions",
+        metavar="SOLUTIONS",
+        help='JSONL(.gz), read as a stream: {"problem" or "question", "steps": [..]} or {"problem", "text"}; '
+        "steps keep their line breaks, joined they are the solution",
+    )
+    _arm(verb)
+    verb.add_argument(
+        "--separator",
+        default="",
+        metavar="TEXT",
+        help="what stood between the steps of rows that do not show it, '\\n\\n' for ProcessBench (default: nothing)",
+    )
+    _out(
+        verb,
+        '{"id", "scores"}, a row each, in order: the belief in [0, 1] that each step is right; "steps" too where the row brought '
+        'a text; "reason" where it cannot be scored. id: the row\'s id or problem_id, else its line',
+    )
+
+
+def _labelled(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "data",
+        metavar="DATA",
+        help="step-labelled rows: a JSONL(.gz) or Parquet file, folder of data files, or a data set's hub id",
+    )
 
 
 def _search(made) -> None:

@@ -48,8 +48,9 @@ class Config:
     lr, head_lr: peak rates of the backbone's weights and of the head (null: the same). beta2: AdamW's; 0.95 learns sooner in a few
     hundred steps. warmup: share of the steps. wrong_weight: wrong steps are rare, and this many times as heavy (a label of value v
     weighs 1 + (wrong_weight - 1)(1 - v) times as much); above 1 the PRM ranks sooner and is calibrated worse. dynamic: see loss.Dynamic.
-    bf16: null takes it where the GPU has it. save_every: optimizer steps between checkpoints. evaluation: see Evaluation; null: all
-    problems train. report_to: "trackio", "tensorboard", "wandb" or "none".
+    too_long: what becomes of a step (or problem) that does not fit in prm.max_tokens: "drop" (it trains nothing; counted as
+    steps_too_long, problem_too_long) or "fail". bf16: null takes it where the GPU has it. save_every: optimizer steps between
+    checkpoints. evaluation: see Evaluation; null: all problems train. report_to: "trackio", "tensorboard", "wandb" or "none".
     """
 
     per_problem: int | None = None
@@ -68,6 +69,7 @@ class Config:
     warmup: float = 0.05
     schedule: str = "linear"
     dynamic: Dynamic | None = None
+    too_long: str = "drop"
     bf16: bool | None = None
     gradient_checkpointing: bool = False
     save_every: int = 200
@@ -97,6 +99,8 @@ class Config:
             raise ValueError(f"warmup: {self.warmup} is outside [0, 1); it is a share of the steps, 0.05 is usual")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule: unknown {self.schedule!r}; choose one of {', '.join(SCHEDULES)}")
+        if self.too_long not in ("drop", "fail"):
+            raise ValueError(f"too_long: {self.too_long!r} is neither drop nor fail; choose one")
         self._check_together()
 
     def _check_together(self):

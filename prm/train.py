@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from prm import config as configs
 from prm import model as models
 from prm.card import write_card
-from prm.encode import Window, encode_many
+from prm.encode import Encoded, Window, encode_many
 from prm.errors import PrmError
 from prm.heldout import split
 from prm.progress import progress, say
@@ -125,18 +125,29 @@ def encode_rows(
                 where = f"{sample.problem_id}, sample {sample.index}"
                 raise ValueError(f"{where}: {len(labels.values)} labels for {len(steps.ends)} steps")
             counts["solutions"] += 1
-            counts[one.reason or "steps_cut"] += 1 if one.reason else one.cut
-            kept = [
-                item
-                for item in (_item(window, labels, train_config.wrong_weight, problem.id) for window in one.windows)
-                if any(item.weights)
-            ]
-            if one.windows and not kept:
+            if one.reason:
+                counts[one.reason] += 1
+            windows = _whole(one, sample, config, train_config.too_long, counts)
+            items_of = (_item(window, labels, train_config.wrong_weight, problem.id) for window in windows)
+            kept = [item for item in items_of if any(item.weights)]
+            if windows and not kept:
                 counts["all_abstained"] += 1
             counts["windows"] += len(kept)
             counts["labels"] += sum(weight > 0 for item in kept for weight in item.weights)
             items += kept
     return items, counts
+
+
+def _whole(one: Encoded, sample: Sample, config: models.Config, too_long: str, counts: Counter) -> list[Window]:
+    """The windows without those of steps that lost tokens. PrmError where `too_long` is "fail" and something was lost."""
+    if too_long == "fail" and (one.cut or one.reason == "problem_too_long"):
+        what = f"step {one.cut[0] + 1}" if one.cut else "the problem"
+        raise PrmError(
+            f"train: {sample.problem_id}, sample {sample.index}: {what} is too long for prm.max_tokens {config.max_tokens}; "
+            "raise that, or leave such steps out with train.too_long: drop"
+        )
+    counts["steps_too_long"] += len(one.cut)
+    return [window for window in one.windows if not set(window.steps) & set(one.cut)]
 
 
 def _item(window: Window, labels: StepScores, wrong_weight: float, problem: str) -> Item:

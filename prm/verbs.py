@@ -55,11 +55,27 @@ def label(given: argparse.Namespace) -> None:
     label_pool(given.pool, given.out, given.recipe)
 
 
+def convert(given: argparse.Namespace) -> None:
+    from prm import convert, recipefile
+
+    _apart(given.data, given.out)
+    sides = convert.sides(given.source, given.target, recipefile.of_overrides(given.overrides))
+    convert.convert(given.data, given.out, *sides)
+
+
+def train(given: argparse.Namespace) -> None:
+    from prm import given as labels
+
+    recipe = labels.load(given.recipe, given.backbone, given.format, given.overrides)
+    labels.train_file(given.data, recipe, given.out)
+
+
 def score(given: argparse.Namespace) -> None:
-    from prm import apply
+    from prm import apply, scorefile
 
     _apart(given.solutions, given.out)
-    apply.score_file(given.solutions, apply.model_folder(given.prm, given.arm), given.out)
+    separator = given.separator.replace("\\n", "\n").replace("\\t", "\t")  # as a shell passes them on
+    scorefile.score_file(given.solutions, apply.model_folder(given.model, given.arm), given.out, separator)
 
 
 def rerank(given: argparse.Namespace) -> None:
@@ -131,4 +147,4 @@ def _apart(path: str, out: str) -> None:
         raise PrmError(f"{out}: is the input too; give another -o")
 
 
-GO_ON = (run, harvest)  # the verbs that keep what was finished when they are stopped
+GO_ON = (run, train, harvest)  # the verbs that keep what was finished when they are stopped

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from prm import apply, cli, pipeline, recipe, show, store
+from prm import cli, pipeline, recipe, scorefile, show, store
 from prm.dynamics.reader import Reader
 from prm.errors import PrmError
 from prm.segmenters import attractor
@@ -79,7 +79,7 @@ def test_a_second_run_makes_nothing_and_other_settings_fit_again(done, monkeypat
 def score(prm, place) -> list[dict]:
     rows = [{"problem": "Mia has 3 coins.", "text": "So 3 + 4 = 7, Now 7 - 2 = 5, The answer is 5"}]
     (place / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert cli.main(["score", str(place / "in.jsonl"), "--prm", str(prm), "-o", str(place / "out.jsonl")]) == 0
+    assert cli.main(["score", str(prm), str(place / "in.jsonl"), "-o", str(place / "out.jsonl")]) == 0
     return [json.loads(line) for line in (place / "out.jsonl").read_text().splitlines()]
 
 
@@ -90,11 +90,11 @@ def test_a_prm_taken_elsewhere_cuts_by_the_segmenter_inside_it(done, tmp_path, m
     opened, load = [], Learned.load
     monkeypatch.setattr(Learned, "load", classmethod(lambda cls, path: opened.append(str(path)) or load(path)))
     [row] = score("mine", tmp_path)
-    assert len(row["steps"]) == len(row["values"]) > 1 and "".join(row["steps"]).endswith("The answer is 5")
+    assert len(row["steps"]) == len(row["scores"]) > 1 and "".join(row["steps"]).endswith("The answer is 5")
     assert set(opened) == {"mine/segmenter"}
     shutil.rmtree(tmp_path / "mine" / "segmenter")
     with pytest.raises(PrmError, match="no fitted segmenter"):
-        apply.score_file(str(tmp_path / "in.jsonl"), tmp_path / "mine", str(tmp_path / "x.jsonl"))
+        scorefile.score_file(str(tmp_path / "in.jsonl"), tmp_path / "mine", str(tmp_path / "x.jsonl"))
 
 
 def test_a_recipe_names_a_fitted_segmenter_as_a_folder_and_its_prm_carries_it(done, tmp_path, monkeypatch):

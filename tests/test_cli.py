@@ -13,7 +13,7 @@ import yaml
 import prm
 from prm import cli, jsonl, store
 
-VERBS = ("run", "show", "label", "score", "rerank", "segmenter", "roles", "harvest")
+VERBS = ("run", "show", "label", "convert", "train", "score", "rerank", "segmenter", "roles", "harvest")
 
 
 @pytest.fixture
@@ -85,16 +85,14 @@ def test_show(done, capsys):
 def test_score_steps_and_texts(done, tmp_path, capsys):
     rows = [
         {"problem": "1 + 1?", "steps": ["1 + 1 = 2.\n", "So 2."]},
-        {"question": "1 + 1?", "text": "1 + 1 = 2.\nSo 2."},
+        {"problem_id": "b", "question": "1 + 1?", "text": "1 + 1 = 2.\nSo 2."},
     ]
     jsonl.write_rows(tmp_path / "in.jsonl.gz", rows)
-    assert (
-        cli.main(["score", str(tmp_path / "in.jsonl.gz"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")])
-        == 0
-    )
-    out = [row for _, row in jsonl.read_rows(tmp_path / "out.jsonl")]
-    assert [row["steps"] for row in out] == [["1 + 1 = 2.\n", "So 2."]] * 2
-    assert all(len(row["values"]) == 2 for row in out)
+    given, out = str(tmp_path / "in.jsonl.gz"), str(tmp_path / "out.jsonl")
+    assert cli.main(["score", str(done.path), given, "-o", out]) == 0
+    first, second = (row for _, row in jsonl.read_rows(out))
+    assert first.keys() == {"id", "scores"} and first["id"] == 1 and len(first["scores"]) == 2
+    assert second == {"id": "b", "scores": first["scores"], "steps": ["1 + 1 = 2.\n", "So 2."]}
 
 
 def test_rerank(done, tmp_path, capsys):
@@ -134,9 +132,7 @@ def test_samples_that_cannot_be_scored_are_kept_with_a_reason(done, tmp_path, ca
     ]
     assert row["text"] in ("It is 2", "It is 4", "It is 5")
     jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "1 + 1?", "text": " "}, {"problem": "1 + 1?", "text": "a\nb"}])
-    assert (
-        cli.main(["score", str(tmp_path / "in.jsonl"), "--prm", str(done.path), "-o", str(tmp_path / "out.jsonl")]) == 0
-    )
+    assert cli.main(["score", str(done.path), str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 0
     assert [row.get("reason") for _, row in jsonl.read_rows(tmp_path / "out.jsonl")] == ["empty", None]
 
 
@@ -159,7 +155,7 @@ def test_bad_rows_are_one_line(done, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text, message in BAD_ROWS.items():
         (tmp_path / "in.jsonl").write_text(text)
-        assert fails(capsys, "score", "in.jsonl", "--prm", str(done.path), "-o", "out.jsonl") == message
+        assert fails(capsys, "score", str(done.path), "in.jsonl", "-o", "out.jsonl") == message
         assert not (tmp_path / "out.jsonl").exists()
 
 
@@ -167,12 +163,12 @@ def test_files_that_are_not_what_they_seem(done, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.jsonl.gz").write_text("{}")
     (tmp_path / "b.jsonl").write_bytes(b'{"problem": "\xff"}')
-    assert "not a whole gzip file" in fails(capsys, "score", "a.jsonl.gz", "--prm", str(done.path), "-o", "o")
-    assert "not UTF-8" in fails(capsys, "score", "b.jsonl", "--prm", str(done.path), "-o", "o")
-    assert "no such file" in fails(capsys, "score", "c.jsonl", "--prm", str(done.path), "-o", "o")
-    assert "no such folder" in fails(capsys, "score", "b.jsonl", "--prm", "nowhere", "-o", "o")
+    assert "not a whole gzip file" in fails(capsys, "score", str(done.path), "a.jsonl.gz", "-o", "o")
+    assert "not UTF-8" in fails(capsys, "score", str(done.path), "b.jsonl", "-o", "o")
+    assert "no such file" in fails(capsys, "score", str(done.path), "c.jsonl", "-o", "o")
+    assert "no such folder" in fails(capsys, "score", "nowhere", "b.jsonl", "-o", "o")
     assert "name one of its PRMs with --arm: ours" in fails(
-        capsys, "score", "b.jsonl", "--prm", str(done.path), "--arm", "x", "-o", "o"
+        capsys, "score", str(done.path), "b.jsonl", "--arm", "x", "-o", "o"
     )
 
 

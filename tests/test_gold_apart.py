@@ -1,4 +1,7 @@
-"""Gold answers stay apart: by the imports, by the types, and by what a run makes of a file whose gold column is garbage."""
+"""Gold answers stay apart: by the imports, by the types, and by what a run makes of a file whose gold column is garbage.
+
+Step labels that a user gives (`prm train`, `prm convert`) are neither gold nor ours: a third thing, named "given", that no run can read.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import prm
-from prm import pipeline, recipe, records, store
+from prm import formats, pipeline, plugins, recipe, records, store
 
 ROOT = Path(prm.__file__).parent
 GOLD = (
@@ -21,6 +24,8 @@ GOLD = (
     "prm.world.facts.mistaught",
     "prm.world.facts.compute",
 )
+GIVEN = ("prm.formats", "prm.given", "prm.convert")
+MAY_IMPORT_GIVEN = {"given.py", "convert.py", "verbs.py"}
 MAY_IMPORT_GOLD = {"signals/gold.py", "references.py", "world/truth.py", "world/program.py"}
 
 
@@ -50,6 +55,38 @@ def test_only_the_gold_signal_imports_gold_and_nothing_imports_eval(path):
     assert not [name for name in found if name == "eval" or name.startswith("eval.")]
     if path not in MAY_IMPORT_GOLD:
         assert not [name for name in found for g in GOLD if name == g or name.startswith(g + ".")]
+
+
+@pytest.mark.parametrize("path", [str(p.relative_to(ROOT)) for p in sorted(ROOT.rglob("*.py"))])
+def test_only_its_own_verbs_read_labels_that_a_user_gives(path):
+    if path not in MAY_IMPORT_GIVEN and not path.startswith("formats/"):
+        assert not [name for name in imports(ROOT / path) for g in GIVEN if name == g or name.startswith(g + ".")]
+
+
+def test_labels_that_a_user_gives_are_named_so():
+    """A run's labels carry their signals' keys; "given" is none of those, and no recipe can name it."""
+    assert formats.GIVEN not in {plugins.load("signals", name).KEY for name in plugins.names("signals")}
+    assert formats.GIVEN not in plugins.names("signals")
+
+
+GOLD_COLUMNS = ("final_answer_correct", "ground_truth_answer", "ground_truth_solution", "gold", "answer")
+
+
+@pytest.mark.parametrize("name", plugins.names("formats"))
+def test_no_format_reads_gold_answers(name):
+    module = plugins.load("formats", name)
+
+    def read(garbage: object) -> list[formats.Row]:
+        row = {**module.EXAMPLE, **dict.fromkeys(GOLD_COLUMNS, garbage)}
+        nested = {
+            key: {**value, **dict.fromkeys(GOLD_COLUMNS, garbage)}
+            for key, value in row.items()
+            if isinstance(value, dict)
+        }
+        return list(module.read({**row, **nested}, module.Config(), 1))
+
+    assert read("garbage") == read(None) == list(module.read(module.EXAMPLE, module.Config(), 1))
+    assert {row.labels.key for row in read(None)} == {formats.GIVEN}
 
 
 @pytest.mark.parametrize("row", [records.Problem, records.Sample, records.Steps, records.Answer, records.StepScores])

@@ -108,6 +108,7 @@ def test_a_missing_recipe_lists_its_neighbours(tmp_path):
 def test_every_committed_recipe_loads(path):
     """Each with the reader it is for; what a recipe leaves to the user is a pool's path here."""
     from prm import config, labelling, reasking
+    from prm import given as step_labels
     from prm.roles import recipe as roles
     from prm.segmenters import _recipe as segmenter
     from prm.world import pretrain
@@ -120,6 +121,8 @@ def test_every_committed_recipe_loads(path):
         reasking.load(str(path), given)
     elif "trust" in mapping:
         labelling.load(path)
+    elif "after_error" in mapping:
+        step_labels.load(str(path), "world", None)
     elif "cluster" in mapping:
         roles.load(path, "x.jsonl")
     elif "corpus" in mapping:
