@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.bench_rows import rows_memory_growth
+
 if TYPE_CHECKING:
     from prm.encode import Window
     from prm.model import PRM
@@ -96,7 +98,13 @@ def search(prm: PRM, pairs: Pairs, repeats: int, beams: int = 16, rounds: int = 
     for _ in range(repeats):
         partials, mine, whole = [prm.scorer.open(problem)] * beams, [], []
         for r in range(rounds):
-            mine.append(_seconds(lambda: partials.__setitem__(slice(None), [p for p, _ in prm.scorer.extend([(p, [s[r]]) for p, s in zip(partials, steps)])])))
+            mine.append(
+                _seconds(
+                    lambda: partials.__setitem__(
+                        slice(None), [p for p, _ in prm.scorer.extend([(p, [s[r]]) for p, s in zip(partials, steps)])]
+                    )
+                )
+            )
             whole.append(_seconds(lambda: prm.score_batch([(problem, s[: r + 1]) for s in steps])))
         kept.append(mine)
         anew.append(whole)
@@ -119,10 +127,10 @@ def one_at_a_time(prm: PRM, windows: list[Window]) -> list[float]:
 
 def sorted_padded(prm: PRM, windows: list[Window]) -> list[float]:
     """The best that can be done row by row: sorted by length, so that little is filled up, as many rows as a budget takes."""
-    from prm.inference import score_windows
+    from prm.inference import score_padded
 
     found: list = [None] * len(windows)
-    for batch, values in score_windows(prm, windows, share=False):
+    for batch, values in score_padded(prm, windows):
         for i, mine in zip(batch, values):
             found[i] = mine
     return [value for mine in found for value in mine]
