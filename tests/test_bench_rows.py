@@ -1,12 +1,27 @@
-"""The bench's measure of memory runs the command itself and tells a command that fails from one that needs no memory."""
+"""The bench's measure of `prm score`'s memory, on scripts that stand for the command: "$5" is its input, "$7" its output."""
 
 import pytest
 
 from eval import bench_rows
 
 
-def test_growth_is_of_whole_runs(monkeypatch):
-    assert -0.2 < bench_rows.rows_memory_growth(3) < 0.2
-    monkeypatch.setattr(bench_rows.sys, "executable", "false")
+@pytest.fixture
+def peak(tmp_path, monkeypatch):
+    def measured(script: str, count: int = 5) -> int:
+        (tmp_path / "command").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "command").chmod(0o755)
+        monkeypatch.setattr(bench_rows.sys, "executable", str(tmp_path / "command"))
+        return bench_rows._peak(tmp_path, count)
+
+    return measured
+
+
+def test_memory_is_that_of_the_process(peak):
+    assert 0 < peak('cp "$5" "$7"') < 50_000
+
+
+def test_a_command_that_fails_or_loses_rows_is_no_measure(peak):
     with pytest.raises(RuntimeError, match="prm score: exit status 1"):
-        bench_rows.rows_memory_growth(3)
+        peak("exit 1")
+    with pytest.raises(RuntimeError, match="prm score: 2 rows of 5"):
+        peak('head -2 "$5" > "$7"')
