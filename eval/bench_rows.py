@@ -11,6 +11,15 @@ from pathlib import Path
 
 ROWS = 5000  # more than one of the command's windows: what does not grow with the rows is all there
 
+# `prm`, which then tells its own peak: what a parent measures of a child begins with the parent's size.
+COMMAND = """
+import re, sys
+from prm.cli import main
+status = main(sys.argv[1:])
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1])
+sys.exit(status)
+"""
+
 
 def rows_memory_growth(rows: int = ROWS) -> float:
     """Peak memory of the process at ten times the rows over that at `rows`, minus 1. Every row has texts of its own."""
@@ -28,16 +37,15 @@ def _peak(folder: Path, count: int) -> int:
     """Of one `prm score` over so many rows, in kB. Raises RuntimeError where it does not score them all."""
     with open(folder / "rows.jsonl", "w") as file:
         file.writelines(json.dumps(_row(i)) + "\n" for i in range(count))
-    words = [sys.executable, "-m", "prm", "score", folder / "prm", folder / "rows.jsonl", "-o", folder / "scores.jsonl"]
-    with subprocess.Popen(words, env={**os.environ, "PRM_QUIET": "1"}) as running:
-        _, status, usage = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    if running.returncode:
-        raise RuntimeError(f"prm score: exit status {running.returncode}")
+    words = ["score", folder / "prm", folder / "rows.jsonl", "-o", folder / "scores.jsonl"]
+    env = {**os.environ, "PRM_QUIET": "1"}
+    done = subprocess.run([sys.executable, "-c", COMMAND, *words], env=env, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"prm score: exit status {done.returncode}")
     with open(folder / "scores.jsonl") as scores:
         if (written := sum(1 for _ in scores)) != count:
             raise RuntimeError(f"prm score: {written} rows of {count}")
-    return usage.ru_maxrss
+    return int(done.stdout)
 
 
 def _row(i: int) -> dict:

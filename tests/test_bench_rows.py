@@ -1,5 +1,8 @@
 """The bench's measure of `prm score`'s memory, on scripts that stand for the command: "$5" is its input, "$7" its output."""
 
+import subprocess
+import sys
+
 import pytest
 
 from eval import bench_rows
@@ -16,8 +19,14 @@ def peak(tmp_path, monkeypatch):
     return measured
 
 
-def test_memory_is_that_of_the_process(peak):
-    assert 0 < peak('cp "$5" "$7"') < 50_000
+def test_memory_is_what_the_command_tells(peak):
+    assert peak('cp "$5" "$7"; echo 1234') == 1234
+
+
+def test_the_command_tells_its_own_peak():
+    words = [sys.executable, "-c", bench_rows.COMMAND, "score", "nowhere", "in.jsonl", "-o", "out.jsonl"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2 and 5_000 < int(done.stdout) < 150_000, "kB; no model was loaded"
 
 
 def test_a_command_that_fails_or_loses_rows_is_no_measure(peak):

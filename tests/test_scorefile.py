@@ -89,12 +89,12 @@ def test_nothing_is_written_when_it_stops_halfway(prm, tmp_path, monkeypatch):
 
 
 PEAK = """
-import resource, sys, fakes
+import re, sys, fakes
 fakes.install()
 from pathlib import Path
 from prm import scorefile
 scorefile.score_file(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024)
 """
 
 
