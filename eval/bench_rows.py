@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROWS = 5000  # more than one of the command's windows: what does not grow with the rows is all there
+ROWS = 8192  # two of the command's windows: what does not grow with the rows is all there
 
 # `prm`, which then tells its own peak: what a parent measures of a child begins with the parent's size.
 COMMAND = """
