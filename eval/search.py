@@ -1,13 +1,15 @@
-"""Every method of search at equal token budgets, beside majority, one sample and any-right, on a run's held-out problems.
+"""Every method of search at equal token budgets, beside majority, one sample and any-right, on a run's held-out
+problems.
 
     python -m eval.search RUN [--arm prm] [--n 200] [--budgets 4 8 16] [--recipe recipes/search.yaml] [--out FILE]
 
-A budget of k is as many tokens a problem as k of the policy's samples have on average in the run; each method draws that many at most, all count.
-Majority, one sample and any-right are of the solutions that best-of-N finished. Each row is compared with best-of-N and with the weighted vote
+A budget of k is as many tokens a problem as k of the policy's samples have on average in the run; each method
+draws that many at most, all count. Majority, one sample and any-right are of the solutions that best-of-N
+finished. Each row is compared with best-of-N and with the weighted vote
 at the same budget, problem by problem: 95 % intervals. The last line printed is JSON, --out writes the same.
 
-The methods' settings are the recipe's. They were chosen on other problems of the small world (--seed 77: `problems.seed` of the run's held-out
-ones is replaced), never on those reported.
+The methods' settings are the recipe's. They were chosen on other problems of the small world (--seed 77:
+`problems.seed` of the run's held-out ones is replaced), never on those reported.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Row:
 def measure(
     asked: Sequence[Problem], gold: Mapping[str, str], engine, prm, methods: Sequence[Plugin], told=lambda line: None
 ) -> dict[str, Row]:
-    """One row a method, and those of independent samples; all at the methods' own budget. told: gets each method's name when it is done."""
+    """One row a method, and those of independent samples; all at the methods' own budget. told: gets each method's
+    name when it is done.
+    """
     rows = {}
     for method in methods:
         found = method.module.search(asked, engine, prm, method.config)

@@ -1,4 +1,6 @@
-"""What every method of search keeps, a new file included: its form, the budget to the token, the same again, reasons."""
+"""What every method of search keeps, a new file included: its form, the budget to the token, the same again,
+reasons.
+"""
 
 import dataclasses
 

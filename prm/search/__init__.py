@@ -2,11 +2,13 @@
 
 search(problems: Sequence[Problem], engine, prm, config) -> list[Found]     one a problem, in their order
 
-engine: anything with `sample(problems, sampling, prefixes)` (prm/engines). prm: anything with `score_batch([(problem, steps)])` (prm/model.py).
-A method is written for one problem (see `_rounds.Method`); all problems advance together, one call of the engine and one of the PRM a round.
+engine: anything with `sample(problems, sampling, prefixes)` (prm/engines). prm: anything with
+`score_batch([(problem, steps)])` (prm/model.py). A method is written for one problem (see `_rounds.Method`); all
+problems advance together, one call of the engine and one of the PRM a round.
 
-Every method has the same tokens: `budget` of them are drawn for a problem and none more, wherever they end up; what is cut off or thrown away
-counts. The value of a solution, begun or finished, is its steps' scores reduced to one number (prm/rerank.py).
+Every method has the same tokens: `budget` of them are drawn for a problem and none more, wherever they end up;
+what is cut off or thrown away counts. The value of a solution, begun or finished, is its steps' scores reduced to
+one number (prm/rerank.py).
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ CHOOSE = ("vote", "best")
 class Path:
     """A solution as far as it is drawn. steps: joined they are its text. scores: the PRM's, one a step.
 
-    ahead: text that was drawn behind the last step, not yet a whole step; ended: the policy ended the solution behind it.
-    tokens, ahead_tokens: how many the steps and `ahead` took (where one draw reached over the end of a step, by share of characters).
+    ahead: text that was drawn behind the last step, not yet a whole step; ended: the policy ended the solution
+    behind it.
+    tokens, ahead_tokens: how many the steps and `ahead` took (where one draw reached over the end of a step, by
+    share of characters).
     """
 
     steps: tuple[str, ...] = ()
@@ -49,13 +53,16 @@ class Path:
         return Path(self.steps, self.scores, tokens=self.tokens)
 
     def times(self, n: int) -> list[Path]:
-        """n ways on from here; what was drawn already is one of them: a draw from the policy like the others, which no score has seen."""
+        """n ways on from here; what was drawn already is one of them: a draw from the policy like the others,
+        which no score has seen.
+        """
         return [self, *[self.fresh()] * (n - 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A problem's outcome. score: of the solution (best), or the sum of its answer's (vote). tokens: all that were drawn.
+    """A problem's outcome. score: of the solution (best), or the sum of its answer's (vote). tokens: all that were
+    drawn.
 
     answer, solution, score: None where there is none, see reason. finished: the solutions chosen among.
     """
@@ -71,10 +78,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Common:
-    """What every method is told. budget: tokens drawn for one problem; max_tokens: of one solution. temperature, top_p, seed: as in Sampling.
+    """What every method is told. budget: tokens drawn for one problem; max_tokens: of one solution. temperature,
+    top_p, seed: as in Sampling.
 
-    reduce: step scores -> the value of a solution. segmenter, answers: how steps are cut and answers read, as in a recipe; `prm search` takes
-    these three from the PRM where its training told.
+    reduce: step scores -> the value of a solution. segmenter, answers: how steps are cut and answers read, as in a
+    recipe; `prm search` takes these three from the PRM where its training told.
     """
 
     budget: int = 4096
@@ -105,10 +113,13 @@ class Common:
 class Stepwise(Common):
     """What every method that goes step by step is told.
 
-    step_tokens: drawn at once; a step that is longer takes several draws, what reaches beyond its end is kept for the next step.
-    stop: texts that end a step, such as a line break: nothing is drawn beyond them. For engines with a tokenizer of their own.
+    step_tokens: drawn at once; a step that is longer takes several draws, what reaches beyond its end is kept for
+    the next step.
+    stop: texts that end a step, such as a line break: nothing is drawn beyond them. For engines with a tokenizer
+    of their own.
     reserve: tokens left at which, with nothing finished yet, the longest begun solution is finished first.
-    choose: "vote", the answer whose finished solutions' values add up to most, or "best", the solution with the highest value.
+    choose: "vote", the answer whose finished solutions' values add up to most, or "best", the solution with the
+    highest value.
     """
 
     step_tokens: int = 64

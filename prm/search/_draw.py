@@ -1,7 +1,8 @@
 """Drawing for many problems at once, within each one's budget: whole solutions, or one more step of those begun.
 
-An engine tells how a text ended, not where its steps do. So a draw is at most `step_tokens` long, the segmenter finds the first end of a step
-in what came, and the rest is kept on the path. With `stop` the draw itself ends at the step's end.
+An engine tells how a text ended, not where its steps do. So a draw is at most `step_tokens` long, the segmenter
+finds the first end of a step in what came, and the rest is kept on the path. With `stop` the draw itself ends at
+the step's end.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ CUT_OFF = "cut_off"
 
 @dataclass
 class Job:
-    """A path to be drawn on. whole: to its end, else by one step. path: as far as it is; done: it has got what it should, or `reason` why not."""
+    """A path to be drawn on. whole: to its end, else by one step. path: as far as it is; done: it has got what it
+    should, or `reason` why not.
+    """
 
     path: Path
     whole: bool
@@ -34,8 +37,8 @@ class Job:
 
 @dataclass
 class Lane:
-    """One problem's share of a batch. left: tokens of its budget, of which `kept` are not for this round; drawn: draws so far, which number
-    their seeds."""
+    """One problem's share of a batch. left: tokens of its budget, of which `kept` are not for this round; drawn:
+    draws so far, which number their seeds."""
 
     problem: Problem
     left: int
@@ -150,7 +153,9 @@ def _tokenizer(engine: Engine, config: Common):
 
 
 def _stop(row: Sample, stop: Sequence[str], tokenizer) -> str:
-    """The text of `stop` that ended a draw, which is not in its text; "" where the policy ended the solution, or max_tokens did."""
+    """The text of `stop` that ended a draw, which is not in its text; "" where the policy ended the solution, or
+    max_tokens did.
+    """
     if not stop or row.finish != "stop":
         return ""
     tail = tokenizer.decode(list(row.token_ids[-_TAIL:]), skip_special_tokens=False)

@@ -1,5 +1,5 @@
-"""`prm search`: a recipe's method on a file of problems. Its sections: method, engine, search (every method's), steps (those that go step by
-step), methods (each one's own), so that `method=tree` is all it takes to try another."""
+"""`prm search`: a recipe's method on a file of problems. Its sections: method, engine, search (every method's),
+steps (those that go step by step), methods (each one's own), so that `method=tree` is all it takes to try another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def method(recipe: Recipe, name: str, usage: Usage, where: str) -> Plugin:
-    """The method `name` with all its settings; how steps are cut, answers read and scores reduced is the PRM's where the recipe says nothing."""
+    """The method `name` with all its settings; how steps are cut, answers read and scores reduced is the PRM's
+    where the recipe says nothing.
+    """
     told = {"reduce": usage.reduce, "segmenter": usage.segmenter, "answers": config.plain(usage.answers)}
     told = {key: value for key, value in told.items() if value is not None}
     steps = recipe.steps if issubclass(plugins.load("search", name).Config, Stepwise) else {}
@@ -54,7 +56,8 @@ def method(recipe: Recipe, name: str, usage: Usage, where: str) -> Plugin:
 
 
 def search_file(path: str, folder: Path, out: str, recipe_path: str, overrides: Sequence[str]) -> int:
-    """Writes {"problem_id", "answer", "solution", "score", "tokens", "reason"} rows, one a row of `path`, and returns their number.
+    """Writes {"problem_id", "answer", "solution", "score", "tokens", "reason"} rows, one a row of `path`, and
+    returns their number.
 
     A row that holds no problem, and a problem for which nothing was found, has a reason and nulls.
     """

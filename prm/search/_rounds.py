@@ -41,9 +41,9 @@ Method = Generator[list[Ask], list[Path | None], None]
 class _Search(Lane):
     """One problem's search: its lane, its generator, and what it has found.
 
-    begun: the last paths that are not finished. idle: rounds in a row that drew nothing and brought nothing: one may be the end of what was
-    too long, after two there is nothing to be had. short: the last round's jobs did not all fit the budget. rescued: the last round was not the
-    method's, but finished a solution before the budget ends.
+    begun: the last paths that are not finished. idle: rounds in a row that drew nothing and brought nothing: one
+    may be the end of what was too long, after two there is nothing to be had. short: the last round's jobs did not
+    all fit the budget. rescued: the last round was not the method's, but finished a solution before the budget ends.
     """
 
     method: Method | None = None
@@ -60,7 +60,9 @@ class _Search(Lane):
     reasons: Counter = field(default_factory=Counter)
 
     def prepare(self) -> None:
-        """The jobs of the next round: what the method asks for, or the longest begun solution where the budget runs out."""
+        """The jobs of the next round: what the method asks for, or the longest begun solution where the budget
+        runs out.
+        """
         if self.asked is None:
             self.asked = self.method.send(self.replies)
         reserve = 0 if self.finished else getattr(self.config, "reserve", 0)
@@ -74,7 +76,9 @@ class _Search(Lane):
             self.kept = reserve if self.left > reserve else 0
 
     def settle(self, scored: Sequence[Path | None], refused: bool) -> None:
-        """Takes the round's paths, in the jobs' order. refused: the PRM took none of them, nor will it take others of this problem."""
+        """Takes the round's paths, in the jobs' order. refused: the PRM took none of them, nor will it take others
+        of this problem.
+        """
         self.short = not all(job.done for job in self.jobs)
         self.idle = self.idle + 1 if self.left == self.before and not any(scored) else 0
         self.over = (self.short and self.kept == 0) or refused or self.idle > 1
@@ -93,9 +97,11 @@ def run(
     choose: str,
     distinct: bool = True,
 ) -> list[Found]:
-    """One outcome a problem. method: called with the config and the problem's lane, whose `left` tells what its budget still holds.
+    """One outcome a problem. method: called with the config and the problem's lane, whose `left` tells what its
+    budget still holds.
 
-    distinct: a text finished twice counts once; for independent samples, whose frequency tells something, it counts each time.
+    distinct: a text finished twice counts once; for independent samples, whose frequency tells something, it
+    counts each time.
     """
     context = Context()
     searches = [_Search(problem, config.budget, config=config) for problem in problems]

@@ -1,7 +1,7 @@
 """Step beam search: of all ways on from the kept solutions, keep the most valuable.
 
-Snell et al. 2024, "Scaling LLM Test-Time Compute Optimally" (arXiv 2408.03314), BFS-V. Here a search that ends before the budget does is
-begun anew, with fresh draws, and all its solutions are chosen among.
+Snell et al. 2024, "Scaling LLM Test-Time Compute Optimally" (arXiv 2408.03314), BFS-V. Here a search that ends
+before the budget does is begun anew, with fresh draws, and all its solutions are chosen among.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Diverse verifier tree search: independent subtrees, each of which keeps its most valuable way on.
 
-Beeching, Tunstall, Rush 2024, "Scaling test-time compute with open models": beam search with one beam in each of N / width subtrees, so that no
-subtree drives out the others. Here, as in beam search, what ends before the budget does is begun anew.
+Beeching, Tunstall, Rush 2024, "Scaling test-time compute with open models": beam search with one beam in each of N
+/ width subtrees, so that no subtree drives out the others. Here, as in beam search, what ends before the budget
+does is begun anew.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Tree search: walk down by an upper confidence bound, draw ways on where it ends, back their values up.
 
-At a node with N visits the next is the child with the highest Q + explore * sqrt(N) / (1 + n) / c: Q the mean of the values backed up through
-it, n its visits, c the number of its siblings and itself. It is PUCT (Silver et al. 2017) with the prior 1 / c: the children were drawn from
-the policy, so each stands for as much of it. A leaf is worth what the PRM says, without rollouts.
+At a node with N visits the next is the child with the highest Q + explore * sqrt(N) / (1 + n) / c: Q the mean of
+the values backed up through it, n its visits, c the number of its siblings and itself. It is PUCT (Silver et al.
+2017) with the prior 1 / c: the children were drawn from the policy, so each stands for as much of it. A leaf is
+worth what the PRM says, without rollouts.
 
 A node has as many children as it matters which one is taken, as in AlphaLLM (Tian et al. 2024, arXiv 2404.12253):
-clip(floor(alpha * I) + 1, fewest, most) with I = max |v(child) - v(node)|. What begins alike is one node (their state merging, by text).
-A tree in which every way is finished is followed by a new one, as long as the budget lasts.
+clip(floor(alpha * I) + 1, fewest, most) with I = max |v(child) - v(node)|. What begins alike is one node (their
+state merging, by text). A tree in which every way is finished is followed by a new one, as long as the budget lasts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from prm.search._rounds import Ask, Method, run, value
 
 @dataclass(frozen=True)
 class Config(Stepwise):
-    """explore: how much the bound favours what was seldom visited. alpha: children per unit of I. fewest, most: draws from one node."""
+    """explore: how much the bound favours what was seldom visited. alpha: children per unit of I. fewest, most:
+    draws from one node.
+    """
 
     explore: float = 1.0
     alpha: float = 8.0
@@ -42,7 +45,9 @@ class Config(Stepwise):
 
 @dataclass
 class Node:
-    """A begun solution. own: its value by the PRM; total, visits: of what was backed up; draws: made from it, copies included."""
+    """A begun solution. own: its value by the PRM; total, visits: of what was backed up; draws: made from it,
+    copies included.
+    """
 
     path: Path
     own: float

@@ -1,6 +1,8 @@
-"""Weighted vote: independent solutions until the budget is spent; the answer whose solutions' values add up to most is chosen.
+"""Weighted vote: independent solutions until the budget is spent; the answer whose solutions' values add up to
+most is chosen.
 
-Li et al. 2023, "Making Language Models Better Reasoners with Step-Aware Verifier" (arXiv 2206.02336). The same draws as best-of-N.
+Li et al. 2023, "Making Language Models Better Reasoners with Step-Aware Verifier" (arXiv 2206.02336). The same
+draws as best-of-N.
 """
 
 from __future__ import annotations
