@@ -47,8 +47,10 @@ class Lane:
     jobs: list[Job] = field(default_factory=list)
 
     def affordable(self, config: Common) -> Iterator[tuple[Job, int]]:
-        """(job, its most new tokens) for the jobs, in order, whose tokens together fit what is left."""
-        left = self.left - self.kept
+        """(job, its most new tokens) for the jobs, in order, whose tokens together fit what is left. Most take
+        less than their most, so the others find room in the next call; only the first, which nobody is before, is
+        given less."""
+        left, first = self.left - self.kept, True
         for job in self.jobs:
             if job.done:
                 continue
@@ -57,9 +59,10 @@ class Lane:
                 job.done, job.reason = True, CUT_OFF
                 continue
             limit = config.max_tokens if job.whole else config.step_limit
-            if (most := _grain(min(room, left), limit)) < 1:
+            most = _grain(min(room, left), limit)
+            if most < 1 or (left < min(room, limit) and not first):
                 return
-            left -= most
+            left, first = left - most, False
             yield job, most
 
 
