@@ -25,6 +25,8 @@ examples:
   prm score runs/demo solutions.jsonl --arm prm -o scores.jsonl
   prm rerank pool.jsonl --prm runs/demo --arm prm -o chosen.jsonl
   prm search problems.jsonl --prm runs/demo --arm prm --recipe recipes/search.yaml -o found.jsonl
+  prm export runs/demo my-prm --arm prm              one checkpoint that transformers, vLLM, TRL, OpenRLHF and verl load
+  prm serve runs/demo --arm prm --port 8000          the PRM behind HTTP, in the formats of vLLM and OpenRLHF
   prm segmenter corpus.jsonl -o runs/segmenter       where steps end in texts without delimiters, learned from a model's own dynamics
   prm roles corpus.jsonl -o runs/roles               what kinds of step there are in texts, found in a model's hidden states
   prm harvest corpus.jsonl --roles runs/roles -o runs/harvest    every text in steps with their roles, as a data set; goes on after a stop
@@ -189,6 +191,8 @@ def parser() -> argparse.ArgumentParser:
         '{"problem_id", "answer", "score", "reason", "answers", "scores"}',
     )
     _search(made)
+    _export(made)
+    _serve(made)
 
     segmenter = _verb(
         made,
@@ -387,4 +391,43 @@ def _search(made) -> None:
         verb,
         '{"problem_id", "answer", "solution", "score", "tokens", "reason"}: tokens, all that were drawn for the problem; answer null with a '
         "reason where none was found",
+    )
+
+
+def _export(made) -> None:
+    verb = _verb(
+        made,
+        "export",
+        verbs.export,
+        "write a PRM as one checkpoint that transformers, vLLM, TRL, OpenRLHF and verl load",
+        "prm export runs/demo my-prm --arm prm\nprm export my-trained my-prm --dtype bfloat16",
+    )
+    verb.add_argument("model", metavar="MODEL", help="a PRM's folder, or a run's")
+    verb.add_argument("out", metavar="DIR", help="folder to write: weights with LoRA merged, tokenizer, README.md")
+    _arm(verb)
+    verb.add_argument("--dtype", help="of the weights written: float32 or bfloat16 (default: the backbone's)")
+
+
+def _serve(made) -> None:
+    verb = _verb(
+        made,
+        "serve",
+        verbs.serve,
+        "answer scoring requests over HTTP: vLLM's /pooling and /classify, OpenRLHF's remote reward, a plain /score",
+        "prm serve runs/demo --arm prm --port 8000\n"
+        'curl localhost:8000/score -d \'{"rows": [{"problem": "...", "steps": ["...\\n", "..."]}]}\'\n'
+        "prm serve my-prm --port 8000 --reduce min --prompt 'User: {problem}\\nAssistant:'",
+    )
+    verb.add_argument("model", metavar="MODEL", help="a PRM's folder, an export, or a run's folder")
+    _arm(verb)
+    verb.add_argument("--port", type=int, required=True, help="0 takes any that is free and says which")
+    verb.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers other machines too (default 127.0.0.1)")
+    verb.add_argument("--reduce", help="/get_reward: step scores -> one: min, product, mean, geometric_mean, last")
+    verb.add_argument(
+        "--prompt",
+        default="{problem}",
+        help="/get_reward: the form of the policy's prompts, with {problem} where the problem stands (default: it is all)",
+    )
+    verb.add_argument(
+        "--unscored", type=float, metavar="REWARD", help="/get_reward: for what cannot be scored (default: null)"
     )

@@ -43,7 +43,7 @@ def export(folder: str | os.PathLike, out: str | os.PathLike, dtype: str | None 
     model = _classifier(prm, dtype or prm.config.dtype)
     fresh = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
-    model.save_pretrained(fresh)
+    _save(model, fresh)
     prm.tokenizer.save_pretrained(str(fresh))
     _describe(fresh, folder, prm, model, out.name)
     if out.exists():
@@ -57,6 +57,13 @@ def check(folder: Path, out: Path, dtype: str | None) -> None:
     if dtype is not None and dtype not in DTYPES:
         raise PrmError(f"--dtype: '{dtype}' is not known; give one of {', '.join(DTYPES)}")
     config, _ = read_config(folder)
+    if config.head != "linear":
+        raise PrmError(f"{folder}: its head ({config.head}) is no single vector; serve it as it is: prm serve {folder}")
+    if config.quantize:
+        raise PrmError(
+            f"{folder}: trained over {config.quantize} weights; set quantize to null in its prm.json to merge the adapter "
+            "into the full ones (scores move a little)"
+        )
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_export(out))):
         raise PrmError(f"{out}: holds something that is no export; give another folder, or empty this one")
     if out.resolve() == folder.resolve():
@@ -119,8 +126,6 @@ def _classifier(prm: PRM, dtype: str) -> PreTrainedModel:
     import torch
     from torch import nn
 
-    if not isinstance(prm.network.head, nn.Linear):
-        raise PrmError("an export has a linear head, this PRM has another; serve it as it is with `prm serve`")
     backbone = _merged(prm, dtype)
     config = _with_head(backbone.config)
     config.pad_token_id = prm.tokenizer.pad_token_id
@@ -150,8 +155,23 @@ def _pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
-        raise PrmError("the tokenizer has no padding, end or unknown token to pad with; give it a pad_token and save it")
+        raise PrmError(
+            "the tokenizer has no padding, end or unknown token to pad with; give it a pad_token and save it"
+        )
     tokenizer.padding_side = "right"
+
+
+def _save(model: PreTrainedModel, folder: Path) -> None:
+    """Without a bar for what takes a second."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _describe(fresh: Path, folder: Path, prm: PRM, model: PreTrainedModel, name: str) -> None:

@@ -14,7 +14,6 @@ CARD = """\
 library_name: transformers
 pipeline_tag: token-classification
 tags: [process-reward-model, prm]
-base_model: {base_model}
 ---
 
 # {name}
@@ -59,8 +58,8 @@ curl localhost:8000/pooling -H 'Content-Type: application/json' \\
   -d '{{"model": "{name}", "input": [[1, 2, 3]], "task": "token_classify", "use_activation": true}}'
 ```
 
-`data[i].data` holds one score a token; `reader.scores(encoded, [row["data"] for row in answer["data"]])` picks those of the steps. For `/classify` (last token) start it with
-`--pooler-config '{{"task": "classify"}}'`. Without vLLM: `prm serve {name} --port 8000` answers the same requests.
+`data[i].data` holds one score a token; `prm.serve.text.scores(encoded, [row["data"] for row in answer["data"]])` picks those of the steps. A vLLM server has one task: for `/classify`
+(last token) start it without `--pooler-config`. Without vLLM: `prm serve {name} --port 8000` answers both kinds of request.
 
 ## TRL, OpenRLHF, verl
 
@@ -83,7 +82,6 @@ def text(name: str, config: Config, architecture: str, usage: Usage) -> str:
         how = f"Texts are cut into steps by `{json.dumps(usage.segmenter)}`, a solution's score is the {usage.reduce} of its steps' scores."
     return CARD.format(
         name=name,
-        base_model=json.dumps(config.backbone),
         backbone=config.backbone,
         template="chat template" if config.template == "chat" else repr(config.template)[1:-1],
         max_tokens=config.max_tokens,

@@ -142,6 +142,29 @@ def harvest(given: argparse.Namespace) -> None:
     harvest.harvest(given.roles, given.out, harvest.settings(given.corpus, given.overrides))
 
 
+def export(given: argparse.Namespace) -> None:
+    from prm import apply
+    from prm import export as exporting
+    from prm.progress import say
+
+    out = exporting.export(apply.model_folder(given.model, given.arm), given.out, given.dtype)
+    say(f"exported -> {out}; how to load it stands in {out / 'README.md'}")
+
+
+def serve(given: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from prm import apply
+    from prm.serve import app
+    from prm.serve.judge import Judge
+
+    folder = apply.model_folder(given.model, given.arm)
+    with app.listen(given.host, given.port) as found:
+        prompt = given.prompt.replace("\\n", "\n")  # as a shell passes it on
+        judge = Judge.load(folder, given.reduce, prompt)
+        app.serve(judge, given.arm or Path(given.model).resolve().name, found, given.unscored)
+
+
 def _apart(path: str, out: str) -> None:
     if os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
         raise PrmError(f"{out}: is the input too; give another -o")
