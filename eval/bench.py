@@ -1,6 +1,6 @@
 """Time and memory of the parts that must be fast, side by side with the plain way.
 
-    python -m eval.bench [train] [dynamics] [--out runs/bench/bench.json]
+    python -m eval.bench [train] [dynamics] [score] [--out runs/bench/bench.json]
 
 Runs the parts named, or all. What they measure goes to --out, each under its own key; other keys stay as they were, so parts can run one by one.
 """
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from eval import bench_dynamics, bench_train
+from eval import bench_dynamics, bench_score, bench_train
 from prm.errors import PrmError
 from prm.jsonl import write_rows
 
@@ -34,7 +34,14 @@ def dynamics() -> dict:
     return {"dynamics": found}
 
 
-PARTS: dict[str, Callable[[], dict]] = {"train": train, "dynamics": dynamics}
+def score() -> dict:
+    found = bench_score.measure()
+    for name, goal in bench_score.GOALS.items():
+        print(f"score: {name:20s} {found[name]:.3g} (goal: {goal})")
+    return {"score": found}
+
+
+PARTS: dict[str, Callable[[], dict]] = {"train": train, "dynamics": dynamics, "score": score}
 
 
 def merge(out: Path, found: dict) -> None:

@@ -16,7 +16,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 POOL = "strictprm_gsm8k_math500_n32/gsm8k_n32.jsonl.gz"
 Pairs = list[tuple[str, list[str]]]
+GOALS = {"vs_one_at_a_time": "at least 3", "vs_sorted_padded": "at least 1.3", "step_growth": "near 1"}
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,9 @@ def search(prm: PRM, pairs: Pairs, repeats: int, beams: int = 16, rounds: int = 
     for _ in range(repeats):
         partials, mine, whole = [prm.scorer.open(problem)] * beams, [], []
         for r in range(rounds):
-            mine.append(
-                _seconds(
-                    lambda: partials.__setitem__(
-                        slice(None), [p for p, _ in prm.scorer.extend([(p, [s[r]]) for p, s in zip(partials, steps)])]
-                    )
-                )
-            )
+            start = time.perf_counter()
+            partials = [partial for partial, _ in prm.scorer.extend([(p, [s[r]]) for p, s in zip(partials, steps)])]
+            mine.append(time.perf_counter() - start)
             whole.append(_seconds(lambda: prm.score_batch([(problem, s[: r + 1]) for s in steps])))
         kept.append(mine)
         anew.append(whole)
@@ -117,27 +114,31 @@ def search(prm: PRM, pairs: Pairs, repeats: int, beams: int = 16, rounds: int = 
 
 
 def one_at_a_time(prm: PRM, windows: list[Window]) -> list[float]:
+    return rows(prm, windows, [[i] for i in range(len(windows))])
+
+
+def sorted_padded(prm: PRM, windows: list[Window]) -> list[float]:
+    """The best row by row: sorted by length, so that little is filled up, as many rows as the scorer's budget of tokens takes."""
+    from prm.inference import budget, padded_batches
+
+    return rows(prm, windows, padded_batches(windows, budget(prm)))
+
+
+def rows(prm: PRM, windows: list[Window], batches: Iterable[list[int]]) -> list[float]:
+    """transformers' own forward of padded rows."""
     import torch
 
     from prm.collate import pad
 
-    with torch.inference_mode():
-        return [value for w in windows for value in torch.sigmoid(prm.network(**_on(prm, pad([w], 0)))).tolist()]
-
-
-def sorted_padded(prm: PRM, windows: list[Window]) -> list[float]:
-    """The best that can be done row by row: sorted by length, so that little is filled up, as many rows as a budget takes."""
-    from prm.inference import score_padded
-
     found: list = [None] * len(windows)
-    for batch, values in score_padded(prm, windows):
-        for i, mine in zip(batch, values):
-            found[i] = mine
+    for batch in batches:
+        tensors = pad([windows[i] for i in batch], 0)
+        with torch.inference_mode():
+            logits = prm.network(**{name: tensor.to(prm.network.device) for name, tensor in tensors.items()})
+        values = iter(torch.sigmoid(logits).tolist())
+        for i in batch:
+            found[i] = [next(values) for _ in windows[i].reads]
     return [value for mine in found for value in mine]
-
-
-def _on(prm: PRM, tensors: dict) -> dict:
-    return {name: tensor.to(prm.network.device) for name, tensor in tensors.items()}
 
 
 def timed(ways: dict[str, Callable], repeats: int) -> dict[str, list[float]]:

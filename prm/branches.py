@@ -28,16 +28,18 @@ if TYPE_CHECKING:
     from prm.network import Network
 
 NAME = "branches"  # of this attention, among transformers'
-ALIKE = 0.6  # rows attended to together have at least this part of the longest one's keys: little padding, few calls
+ALIKE = 0.95  # rows attended to together have at least this part of the longest one's keys: little padding, few calls
 SPAN = 4  # tokens seen for each computed, at most: kept states are copied for a pass
 GAP = {torch.float32: 1e-3, torch.bfloat16: 5e-2}  # of the hidden states' size, what rounding may move them
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """ids: a text's tokens, at least one behind `past`. kept: states of its first tokens, piece by piece, each (n, width); `past` in all."""
+    """ids: a text's tokens. reads: those whose hidden state is asked for. kept: states of its first `past` tokens, piece by
+    piece, each (n, width); no read lies among them."""
 
     ids: Sequence[int]
+    reads: Sequence[int] = ()
     kept: tuple[torch.Tensor, ...] = ()
     past: int = 0
 
@@ -75,43 +77,44 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """ids, depths (N,): the tokens to be computed, and how many lie before each. at: for each row, where its tokens are in the source.
-    M of the source are kept ones: `pieces` behind one another."""
+    """ids, depths (N,): the tokens to be computed, and how many lie before each. at: for each row, where its tokens are in the
+    source; known: how many of them are not its own to compute. The source starts with `pieces`, `size` (M) tokens of kept states."""
 
     ids: np.ndarray
     depths: np.ndarray
     at: list[np.ndarray]
     known: list[int]
     pieces: list[torch.Tensor]
-    size: int  # M
+    size: int
 
 
 def plan(rows: Sequence[Row]) -> Plan:
     """Which tokens to compute. In the order of their tokens, a row shares with the one before it all that it shares with any."""
-    texts = [np.asarray(row.ids, dtype=">u4") for row in rows]
-    order = sorted(range(len(rows)), key=lambda r: texts[r].tobytes())
-    lcps = [shared(texts[a], texts[b]) for a, b in zip(order, order[1:])]
+    texts = [np.asarray(row.ids, dtype=np.int64) for row in rows]
     offsets, pieces, size = {}, [], 0
-    for r, lcp in zip(order, [0, *lcps]):
-        for piece in rows[r].kept if rows[r].past > lcp else ():
-            if id(piece) not in offsets:
-                offsets[id(piece)] = size
-                pieces.append(piece)
-                size += len(piece)
-    at, known, before = [None] * len(rows), [0] * len(rows), np.zeros(0, dtype=np.int64)
-    ids, depths, count = [], [], 0
-    for r, lcp in zip(order, [0, *lcps]):
-        parts, known[r] = [before[:lcp]], max(lcp, rows[r].past)
-        if rows[r].past > lcp:
-            chain = np.concatenate([offsets[id(piece)] + np.arange(len(piece)) for piece in rows[r].kept])
-            parts.append(chain[lcp : rows[r].past])
+    for piece in (piece for row in rows for piece in row.kept):
+        if id(piece) not in offsets:
+            offsets[id(piece)], size = size, size + len(piece)
+            pieces.append(piece)
+    at, known, count = [np.zeros(0, dtype=np.int64)] * len(rows), [0] * len(rows), 0
+    ids, depths, text, above = [], [], at[0][:0], at[0][:0]
+    for r in _order(rows):
+        row, lcp = rows[r], shared(text, texts[r])
+        lcp = min([lcp, *(read for read in row.reads if read < lcp and above[read] < size)])  # kept: no hidden state
+        chain = [offsets[id(piece)] + np.arange(len(piece)) for piece in row.kept]
+        kept = np.concatenate(chain)[lcp : row.past] if chain else above[:0]
+        known[r] = max(lcp, row.past)
         fresh = np.arange(known[r], len(texts[r]))
-        parts.append(size + count + np.arange(len(fresh)))
-        ids.append(texts[r][known[r] :])
+        ids.append(texts[r][fresh])
         depths.append(fresh)
-        count += len(fresh)
-        at[r] = before = np.concatenate(parts)
-    return Plan(np.concatenate(ids).astype(np.int64), np.concatenate(depths), at, known, pieces, size)
+        at[r] = np.concatenate([above[:lcp], kept, size + count + np.arange(len(fresh))])
+        text, above, count = texts[r], at[r], count + len(fresh)
+    return Plan(np.concatenate(ids), np.concatenate(depths), at, known, pieces, size)
+
+
+def _order(rows: Sequence[Row]) -> list[int]:
+    keys = [np.asarray(row.ids, dtype=">u4").tobytes() for row in rows]
+    return sorted(range(len(rows)), key=keys.__getitem__)
 
 
 def shared(a: np.ndarray, b: np.ndarray) -> int:
@@ -123,47 +126,39 @@ def shared(a: np.ndarray, b: np.ndarray) -> int:
 
 def batches(rows: Sequence[Row], budget: int) -> Iterator[list[int]]:
     """Indices of the rows of each pass: those that begin alike together, `budget` tokens to compute and SPAN times that to see."""
-    texts = [np.asarray(row.ids, dtype=">u4") for row in rows]
-    batch, fresh, seen = [], 0, 0
-    for r in sorted(range(len(rows)), key=lambda r: texts[r].tobytes()):
-        length = len(texts[r])
-        new = length - max(rows[r].past, shared(texts[batch[-1]], texts[r]) if batch else 0)
-        if batch and (fresh + new > budget or seen + length > SPAN * budget):
+    batch, fresh, seen, text = [], 0, 0, np.zeros(0)
+    for r in _order(rows):
+        before, text = text, np.asarray(rows[r].ids)
+        new = len(text) - max(rows[r].past, shared(before, text))
+        if batch and (fresh + new > budget or seen + len(text) > SPAN * budget):
             yield batch
-            batch, fresh, seen, new = [], 0, 0, length - rows[r].past
+            batch, fresh, seen = [], 0, 0
         batch.append(r)
-        fresh, seen = fresh + new, seen + length
+        fresh, seen = fresh + new, seen + len(text)
     if batch:
         yield batch
 
 
-def run(forward: Callable, network: Network, rows: Sequence[Row], reads: Sequence[Sequence[int]], keep: bool = False):
-    """What `forward`, the network or its `hidden`, says at each row's `reads`, row by row; and each row's states behind its
-    `past` if `keep`, else [].
-
-    A read must lie behind its row's `past`. States: (n, width), width the sum of all layers' keys and values.
-    """
+def run(
+    forward: Callable, network: Network, rows: Sequence[Row], keep: Sequence[tuple[int, int, int]] = ()
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """What `forward`, the network or its `hidden`, says at the rows' reads, row by row; and for each (row, start, stop) of
+    `keep` those tokens' states, (stop - start, width), width the sum of all layers' keys and values."""
     made = plan(rows)
-    to = lambda array: torch.from_numpy(array).to(network.device, non_blocking=True)
-    tails = [at[row.past :] for row, at in zip(rows, made.at)] if keep else []
+    device = network.device
+    kept = [made.at[row][start:stop] for row, start, stop in keep]
     state = Pass(
-        *_groups(made, network.base().dtype, network.device),
+        *_groups(made, network.base().dtype, device),
         torch.cat(made.pieces) if made.pieces else None,
-        to(np.concatenate(tails)) if keep else None,
+        torch.from_numpy(np.concatenate(kept)).to(device) if kept else None,
     )
-    where = np.array([at[i] for at, mine in zip(made.at, reads) for i in mine], dtype=np.int64) - made.size
+    reads = np.array([at[read] for at, row in zip(made.at, rows) for read in row.reads], dtype=np.int64) - made.size
+    tensors = {"input_ids": made.ids[None], "position_ids": made.depths[None], "at": reads}
     with _attending(network):
-        said = forward(
-            input_ids=to(made.ids)[None],
-            position_ids=to(made.depths)[None],
-            at=to(where),
-            use_cache=False,
-            branches=state,
-        )
-    if not keep:
-        return said, []
-    states = torch.cat(state.made, dim=1).split([len(tail) for tail in tails])
-    return said, [piece.clone() for piece in states]  # clones: one may be dropped without the others
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in tensors.items()}
+        said = forward(**tensors, use_cache=False, branches=state)
+    pieces = torch.cat(state.made, dim=1).split([len(at) for at in kept]) if kept else ()
+    return said, [piece.clone() for piece in pieces]  # clones: one may be dropped without the others
 
 
 @torch.inference_mode()
@@ -180,11 +175,11 @@ def exact(network: Network, max_tokens: int) -> bool:
     ids = [7 * i % vocabulary for i in range(28)]
     texts = [ids[:12], ids[:6] + ids[12:20], ids[:9] + ids[20:24], ids[13:20]]
     windows = [Window(array("i", text), tuple(range(3, len(text))), ()) for text in texts]
-    reads = [window.reads for window in windows]
     padded = {name: tensor.to(network.device) for name, tensor in pad(windows, 0).items()}
     try:
-        said, kept = run(network.hidden, network, [Row(text[:3]) for text in texts], [()] * len(texts), keep=True)
-        said, _ = run(network.hidden, network, [Row(text, (k,), 3) for text, k in zip(texts, kept)], reads)
+        begun = [Row(text[:3]) for text in texts]
+        _, kept = run(network.hidden, network, begun, [(r, 0, 3) for r in range(len(begun))])
+        said, _ = run(network.hidden, network, [Row(w.ids, w.reads, (k,), 3) for w, k in zip(windows, kept)])
     except TypeError:  # a forward that takes no positions, or hands no options on to its attention
         return False
     alone = network.hidden(**padded)

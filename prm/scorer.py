@@ -83,12 +83,13 @@ class Scorer:
         self, encoded: Sequence[Encoded], progress: Callable[[int], None] | None = None
     ) -> list[list[float]]:
         """Scores of encoded solutions; [] for one that was rejected."""
-        from prm.inference import score_windows
+        from prm.inference import score_padded, score_shared
 
         jobs = [(i, window) for i, one in enumerate(encoded) for window in one.windows]
         scores = [[float("nan")] * sum(len(w.steps) for w in one.windows) for one in encoded]
         with _evaluating(self.prm):
-            for batch, values in score_windows(self.prm, [window for _, window in jobs], self.shares):
+            score = score_shared if self.shares else score_padded
+            for batch, values in score(self.prm, [window for _, window in jobs]):
                 for (i, window), mine in zip((jobs[b] for b in batch), values):
                     scores[i][window.steps[0] : window.steps[-1] + 1] = mine
                 if progress:
@@ -131,17 +132,17 @@ class Scorer:
 
     def _read(self, jobs: Sequence[tuple[Partial, Window]]) -> list[tuple[tuple[torch.Tensor, ...], list[float]]]:
         """For each window, with what a Partial keeps of its beginning: the states of all of it, and the scores at its reads."""
-        from prm.inference import extend_rows, score_windows
+        from prm.inference import score_padded, score_rows
 
         found = [None] * len(jobs)
         with _evaluating(self.prm):
             if not self.shares:
-                for batch, values in score_windows(self.prm, [window for _, window in jobs], False):
+                for batch, values in score_padded(self.prm, [window for _, window in jobs]):
                     for b, mine in zip(batch, values):
                         found[b] = ((), mine)
                 return found
             rows = [_row(partial, window) for partial, window in jobs]
-            for batch, states, values in extend_rows(self.prm, rows, [window.reads for _, window in jobs]):
+            for batch, states, values in score_rows(self.prm, rows):
                 for b, new, mine in zip(batch, states, values):
                     found[b] = ((*rows[b].kept, new), mine)
         return found
@@ -157,7 +158,7 @@ def _row(partial: Partial, window: Window) -> Row:
         if length < past:
             kept.append(piece[: past - length] if length + len(piece) > past else piece)
             length += len(piece)
-    return Row(window.ids, tuple(kept), past)
+    return Row(window.ids, window.reads, tuple(kept), past)
 
 
 def _unscored(encoded: Encoded, done: int) -> list[Window]:
