@@ -25,7 +25,7 @@ from prm.exportcard import text as card_text
 from prm.model import DTYPES, PRM, read_config
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel
 
 HEAD = "score.weight"
 
@@ -39,7 +39,7 @@ def export(folder: str | os.PathLike, out: str | os.PathLike, dtype: str | None 
     folder, out = Path(folder), Path(out)
     check(folder, out, dtype)
     prm = PRM.load(folder, "cpu")
-    _pad_token(prm.tokenizer)
+    _pad_token(prm)
     model = _classifier(prm, dtype or prm.config.dtype)
     fresh = out.with_name(f"{out.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -150,14 +150,17 @@ def _merged(prm: PRM, dtype: str) -> PreTrainedModel:
     return backbone.unload().to(getattr(torch, dtype))
 
 
-def _pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Batches of classifiers need a padding token; one that is missing becomes the end of text, which HF then skips too."""
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token is None:
+def _pad_token(prm: PRM) -> None:
+    """Batches of classifiers need a padding token that the backbone has an embedding for (a tokenizer's own may lie outside).
+    One that is missing becomes the end of text, which sequence classifiers of transformers then skip too."""
+    tokenizer, size = prm.tokenizer, prm.network.base().get_input_embeddings().num_embeddings
+    names = (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token)
+    token = next((name for name in names if name and tokenizer.convert_tokens_to_ids(name) < size), None)
+    if token is None:
         raise PrmError(
             "the tokenizer has no padding, end or unknown token to pad with; give it a pad_token and save it"
         )
+    tokenizer.pad_token = token
     tokenizer.padding_side = "right"
 
 

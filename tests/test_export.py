@@ -16,7 +16,7 @@ from prm.serve.text import Reader, inputs, scores
 PAIRS = [
     ("what is one ?", ["so one then two .\n", "it makes right .\n", "wrong .\n"]),
     ("what is two ?", ["so two .\n"]),
-    ("what is one ?", [f"so {'then ' * (i % 4)}six .\n" for i in range(20)]),  # several windows
+    ("what is one ?", [f"so {'then ' * (i % 4)}six .\n" for i in range(30)]),  # several windows
     ("what " * 90, ["so two .\n", "it makes .\n"]),  # none
 ]
 
@@ -30,17 +30,6 @@ def trained(folder, kind="llama", backbone=None, **changes):
             torch.nn.init.normal_(parameter, std=0.1)
     prm.save(folder / "prm")
     return folder / "prm"
-
-
-def qwen(folder):
-    import transformers
-
-    words = tiny.tokenizer(pad=False)
-    shape = {**tiny.SHAPE, "vocab_size": len(words), "max_position_embeddings": 128, "initializer_range": 0.2}
-    torch.manual_seed(0)
-    transformers.Qwen2Model(transformers.Qwen2Config(num_key_value_heads=1, **shape)).save_pretrained(folder)
-    words.save_pretrained(folder)
-    return str(folder)
 
 
 def token_scores(folder, encoded):
@@ -58,10 +47,11 @@ def token_scores(folder, encoded):
 def test_the_same_scores_from_the_prm_the_export_and_both_classes_of_transformers(tmp_path, kind, lora):
     from transformers import AutoModelForSequenceClassification
 
-    backbone = qwen(tmp_path / "qwen2") if kind == "qwen2" else None
-    folder = trained(tmp_path, backbone=backbone, **({} if lora else {"lora": None}))
+    backbone = tiny_model.make(tmp_path / "qwen2") if kind == "qwen2" else None
+    folder = trained(tmp_path, backbone=backbone, max_tokens=96, **({} if lora else {"lora": None}))
     out = export(folder, tmp_path / "out")
     encoded = Reader.open(out).encode(PAIRS)
+    assert encoded == Reader.open(folder).encode(PAIRS)
     expected = PRM.load(folder, "cpu").score_encoded(encoded)
     assert [len(e.windows) > 1 for e in encoded] == [False, False, True, False] and encoded[3].reason
     for given in PRM.load(out, "cpu").score_encoded(encoded), token_scores(out, encoded):

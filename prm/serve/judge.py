@@ -151,8 +151,9 @@ class Judge:
         return [steps.cut(sample.text) for steps, (_, sample) in zip(found, rows)]
 
     def _window(self, item: Tokens | Text) -> Encoded:
-        ids = item.ids
-        if isinstance(item, Text):
+        if isinstance(item, Tokens):
+            ids = item.ids
+        else:
             ids = self.prm.tokenizer(item.text, add_special_tokens=item.special, verbose=False)["input_ids"]
         if not ids:
             return Encoded((), "no_tokens")
