@@ -64,7 +64,7 @@ def score_shared(prm: PRM, windows: Sequence[Window]) -> Iterator[tuple[list[int
         if following:
             row = rows[following[0]]
             both = branches.shared(np.asarray(mine[-1].ids), np.asarray(row.ids))
-            keep = [(len(mine) - 1, 0, min(both, *row.reads[:1]))]
+            keep = [(len(mine) - 1, 0, min([both, *row.reads[:1]]))]
         with _computing():
             logits, kept = branches.run(prm.network, prm.network, mine, keep)
         if following:

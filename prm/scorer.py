@@ -8,7 +8,8 @@
 
 What several texts begin with goes through the model once: a problem for all its solutions, and steps that they share. Where a
 network cannot do that exactly (branches.exact: encoders, ...), every text is a row of its own and `extend` reads the whole
-window again: the same calls, the same scores, more time.
+window again: the same calls, more time. (An encoder's score of a step depends on the steps behind it, too: `extend` gives
+those of the solution so far.)
 
 A Partial keeps the keys and values of the tokens it was extended by and shares those before them with its parent: in bytes,
 2 * layers * key heads * head width * bytes a number for each token (Llama 8B in bfloat16: 128 KiB), on the model's device.
@@ -109,7 +110,7 @@ class Scorer:
         return replace(root, ids=ids, kept=kept)
 
     def extend(self, pairs: Iterable[tuple[Partial, Sequence[str]]]) -> list[tuple[Partial, list[float]]]:
-        """Each Partial with steps added, and the added steps' scores: those that `score` of the whole gives, to rounding.
+        """Each Partial with steps added, and the added steps' scores: those that `score` of all its steps gives, to rounding.
 
         A Partial may be given several times, with other steps. A solution that outgrows max_tokens goes on in a new window,
         as in `score`: once, its left context is read again. PrmError for what cannot be scored.
@@ -152,7 +153,7 @@ def _row(partial: Partial, window: Window) -> Row:
     """The window behind as much of the Partial's as it begins with; a read must be computed, not remembered."""
     from prm.branches import Row, shared
 
-    past = min(shared(np.asarray(partial.ids), np.asarray(window.ids)), *window.reads[:1])
+    past = min([shared(np.asarray(partial.ids), np.asarray(window.ids)), *window.reads[:1]])
     kept, length = [], 0
     for piece in partial.kept:
         if length < past:

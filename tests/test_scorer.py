@@ -68,7 +68,7 @@ def test_scores_are_those_of_plain_rows(tmp_path, kind, budget, monkeypatch):
     same(prm.score_batch(pairs), plainly(prm, pairs))
 
 
-@pytest.mark.parametrize("kind", CAUSAL + ("bert",))
+@pytest.mark.parametrize("kind", CAUSAL)
 @pytest.mark.parametrize("seed", range(2))
 def test_step_by_step_is_the_whole_however_it_is_split(tmp_path, kind, seed, monkeypatch):
     """Solutions grow by random numbers of steps, in turns of random membership, many from one Partial."""
@@ -84,6 +84,17 @@ def test_step_by_step_is_the_whole_however_it_is_split(tmp_path, kind, seed, mon
             assert len(values) == len(steps)
             partials[i], done[i], scores[i] = partial, done[i] + len(steps), scores[i] + values
     same(scores, plainly(prm, pairs))
+
+
+def test_an_encoder_reads_the_whole_again(tmp_path):
+    """It sees a step with those behind it: an added step scores as the last of the solution so far."""
+    prm, problem, steps = made(tmp_path, "bert"), "what is one ?", ["one two .\n"] * 20
+    partial, scores = prm.scorer.open(problem), []
+    for start in range(0, 20, 5):
+        ((partial, values),) = prm.scorer.extend([(partial, steps[start : start + 5])])
+        scores.append(values)
+    assert partial.kept == ()
+    same(scores, [plainly(prm, [(problem, steps[: start + 5])])[0][start:] for start in range(0, 20, 5)])
 
 
 def test_only_new_tokens_are_computed(tmp_path, monkeypatch):
