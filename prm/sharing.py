@@ -31,7 +31,7 @@ def use(network: Network) -> None:
     from transformers.masking_utils import sdpa_mask
 
     base, name = network.base(), network.base().config._name_or_path
-    if base.config._attn_implementation != "sdpa":
+    if base.config._attn_implementation not in ("sdpa", NAME):
         raise PrmError(
             f"train.share_prompts: with prm.attention {base.config._attn_implementation!r} prompts cannot be shared; "
             "set prm.attention to sdpa, or share_prompts to false"
