@@ -67,18 +67,14 @@ def test_the_same_scores_from_the_prm_the_export_and_both_classes_of_transformer
 
 
 def test_trl_reads_the_last_steps_score_when_given_the_exports_name(tmp_path):
-    """As GRPOTrainer loads a reward model by name, and reads a text without a trailing line break."""
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    """As GRPOTrainer loads a reward model by name, and reads prompt + completion without a trailing line break."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = trained(tmp_path)
-    out = export(folder, tmp_path / "out")
-    args = GRPOConfig(str(tmp_path / "grpo"), use_cpu=True, bf16=False, report_to="none", num_generations=2)
-    args.per_device_train_batch_size = 2
-    policy = tiny_model.make(tmp_path / "policy")
-    rows = Dataset.from_dict({"prompt": ["what is one ?\n"] * 2})
-    trainer = GRPOTrainer(policy, reward_funcs=str(out), args=args, train_dataset=rows)
-    [model], [tokenizer] = trainer.reward_funcs, trainer.reward_processing_classes
+    out = str(export(folder, tmp_path / "out"))
+    model = AutoModelForSequenceClassification.from_pretrained(out, num_labels=1)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert tokenizer.pad_token_id == model.config.pad_token_id
     texts = ["what is one ?\nso one then two .\nit makes right .", "what is one ?\nwrong ."]
     read = tokenizer(text=texts, return_tensors="pt", padding=True, padding_side="right", add_special_tokens=False)
     with torch.inference_mode():

@@ -1,7 +1,6 @@
 """An export in real vLLM servers, as the documented commands start them: their scores are the PRM's."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +29,7 @@ PROBLEM = "Ann has 12 apples and buys 35 more. How many now?"
 PAIRS = [
     (PROBLEM, ["12 + 35 = 47\n", "So Ann has 47 apples.\n\n", "The answer is: 47."]),
     (PROBLEM, ["12 + 35 = 46\n", "The answer is: 46."]),
-    (PROBLEM, [f"{i} + 35 = 47\n" for i in range(9)]),  # several windows
+    (PROBLEM, [f"{i} + 35 = 47\n" for i in range(14)]),  # several windows
 ]
 
 
@@ -58,11 +57,11 @@ def started(folder, options):
     log = open(folder.parent / f"{port}.log", "w+")
     env = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
     command += ["--dtype", "float32", "--enforce-eager", *options]
-    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+    server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)
     try:
         yield server, f"http://127.0.0.1:{port}", log
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        server.terminate()  # it ends its own processes
         server.wait(60)
 
 
