@@ -71,7 +71,8 @@ A reward from all steps, with what cannot be scored told apart (see `prm/rewards
 
 By name the same files load wherever a sequence classifier is read at a text's last token: `GRPOTrainer(reward_funcs="{name}")`, OpenRLHF's `--reward_pretrain` (head `score`), verl's
 reward model through `/classify`. That gives **the last step's logit, if the text ends with that step's last visible character and was formed as above**. Behind a trailing line break, an end-of-text token or a chat
-template's end mark no score was trained: strip them first, or use the functions above. Texts tokenised in one go may differ from the ids above where a token straddles two steps.
+template's end mark no score was trained: strip them first, or use the functions above. And a solution's last step may be right although an earlier one is wrong: a reward of the whole
+solution needs all of its steps. Texts tokenised in one go may differ from the ids above where a token straddles two steps.
 """
 
 
