@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from eval import bench_dynamics, bench_score, bench_train
+from eval import bench_dynamics, bench_score, bench_train, bench_trl
 from prm.errors import PrmError
 from prm.jsonl import write_rows
 
@@ -22,9 +22,10 @@ DYNAMICS_GOALS = {"time_ratio": 1.3, "memory_ratio": 0.25, "max_error": 1e-4}  #
 
 
 def train() -> dict:
-    """The table of training speed; no keys."""
     bench_train.main([])
-    return {}
+    found = bench_trl.measure()
+    print(f"train: {found['reason']}" if "reason" in found else bench_trl.told(found))
+    return {"train": found}
 
 
 def dynamics() -> dict:

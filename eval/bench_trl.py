@@ -36,6 +36,12 @@ SHAPES = {  # of the model: small enough for a CPU's minute; on a GPU that of Qw
     "cpu": {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 704},
     "cuda": {"hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "intermediate_size": 4864},
 }
+GOALS = {
+    "vs_trl_tokens_per_s": "at least 2",
+    "vs_trl_peak_memory": "below 1",
+    "vs_trl_tokens_per_s_no_siblings": "no siblings side by side: each step sees what TRL's sees",
+    "loss_error": "below 1e-5",
+}
 CAN_FAIL = {"vs_trl_tokens_per_s": None, "vs_trl_peak_memory": None}
 
 
@@ -75,6 +81,12 @@ def measure(
     }
 
 
+def told(found: dict) -> str:
+    """What was measured, in lines."""
+    lines = [f"train: {name:32s} {found[name]:.3g} (goal: {goal})" for name, goal in GOALS.items()]
+    return "\n".join(lines)
+
+
 def _pool(data: Path | None) -> Path:
     folders = [data] if data else [Path(os.environ.get("PRM_DATA", "../shared/data")), Path("/work/shared/data")]
     for folder in folders:
@@ -89,7 +101,9 @@ def _install(folder: Path) -> Path:
         done = subprocess.run(pip, capture_output=True, text=True)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise PrmError(f"cannot install {TRL}: {last}; give --trl FOLDER (pip install --no-deps --target FOLDER {TRL})")
+            raise PrmError(
+                f"cannot install {TRL}: {last}; give --trl FOLDER (pip install --no-deps --target FOLDER {TRL})"
+            )
     return folder
 
 
@@ -106,7 +120,9 @@ def prepare(pool: Path, folder: Path, problems: int) -> dict:
     shape = SHAPES["cuda" if torch.cuda.is_available() else "cpu"]
     torch.manual_seed(0)
     heads = shape["num_attention_heads"]
-    config = Qwen2Config(vocab_size=len(tokenizer), num_key_value_heads=heads // 2, max_position_embeddings=2048, **shape)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), num_key_value_heads=heads // 2, max_position_embeddings=2048, **shape
+    )
     model = Qwen2Model(config)
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
@@ -204,7 +220,12 @@ def _ours(folder: Path, windows: list, siblings: int):
 
     prm = PRM.create(PrmConfig(backbone=str(folder / "model"), lora=None, max_tokens=2048))
     items = [
-        Item(Window(array("i", ids), tuple(reads), tuple(range(len(reads)))), array("f", y), array("f", [1] * len(y)), name)
+        Item(
+            Window(array("i", ids), tuple(reads), tuple(range(len(reads)))),
+            array("f", y),
+            array("f", [1] * len(y)),
+            name,
+        )
         for ids, reads, y, name in windows
     ]
     config = Config(
@@ -221,17 +242,18 @@ def _loss_error(prm, trainer, items) -> float:
     import copy
 
     import torch
+    from accelerate.utils import send_to_device
     from torch.nn.functional import binary_cross_entropy_with_logits
 
+    from prm import linear
     from prm.collate import pad
 
     parts = [trainer.train_dataset[i] for i in range(ACCUMULATE)]
     batches, total = trainer.get_batch_samples(iter(parts), ACCUMULATE, prm.network.device)
-    with torch.no_grad():
+    with torch.no_grad(), linear.fast():
         to = prm.network.device
         made = sum(
-            float(trainer.compute_loss(prm.network, {k: v.to(to) for k, v in b.items()}, num_items_in_batch=total))
-            for b in batches
+            float(trainer.compute_loss(prm.network, send_to_device(b, to), num_items_in_batch=total)) for b in batches
         )
         exact, loss, weight = copy.deepcopy(prm.network).double().cpu(), 0.0, 0.0
         exact.base().set_attn_implementation("sdpa")

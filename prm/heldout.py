@@ -77,14 +77,16 @@ class HeldOut:
         import torch
         from sklearn.metrics import roc_auc_score
 
+        from prm import linear
+
         trainer, kind = self.trainer, self.config.loss
         model, parts = trainer.model_wrapped, []
         model.eval()
         top, bottom = 0.0, 0.0
         for batch in (self.batches[i] for i in range(len(self.batches))):
-            batch = {name: tensor.to(trainer.args.device) for name, tensor in batch.items()}
+            batch = trainer._prepare_inputs(batch)
             labels = [batch.pop(name) for name in ("values", "weights", "groups")]
-            with torch.no_grad(), trainer.compute_loss_context_manager():
+            with torch.no_grad(), trainer.compute_loss_context_manager(), linear.fast():
                 logits = model(**batch)
             top += float(loss_sum(kind, logits, *labels))
             bottom += float(weight_sum(kind, *labels))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
-from prm import branches
+from prm import branches, linear
 from prm.collate import pad
 from prm.encode import Window
 
@@ -20,24 +19,11 @@ if TYPE_CHECKING:
 
 # Tokens of one batch. A CPU likes what stays in its cache, a GPU what fills it.
 BUDGET = {"cpu": 2048, "cuda": 65536}
-FEW = 64  # below so many tokens MKL is the faster
-
-
-class Linear(TorchFunctionMode):
-    """float32 linear layers on a CPU by oneDNN instead of MKL: the same numbers to rounding; on AMD's CPUs twice as fast, and
-    more with several threads. No gradients."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is torch.nn.functional.linear and not kwargs and len(args) > 1:
-            x, weight, bias = (*args, None)[:3]
-            if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x[..., 0].numel() >= FEW:
-                return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
 def _computing() -> Iterator[None]:
-    with torch.inference_mode(), Linear() if torch.backends.mkldnn.is_available() else nullcontext():
+    with torch.inference_mode(), linear.fast():
         yield
 
 

@@ -2,12 +2,12 @@
 
 The windows of a batch, as paths from the root of one tree of tokens: a problem's solutions share the problem, and as far as they
 begin alike, their first words. All that works token by token (projections, MLPs, norms) runs on the tree's N tokens without
-padding; attention alone lays the paths out as W rows of L tokens, causal as ever:
+padding; attention alone lays the paths out as W rows of L tokens, a few rows of like length at a time, causal as ever:
 
     x (N, ...)  ->  x[paths] (W, L, ...)  ->  attention  ->  rows of each token's first path (N, ...)
 
-A causal model's hidden state depends on nothing but the tokens before, so this is exact, gradients too. Prompts are shared by rows
-with a block mask elsewhere; such a mask costs the square of the row, this costs no more than the padded batch's attention.
+A causal model's hidden state depends on nothing but the tokens before, so this is exact, gradients too (dropout, where a backbone
+has some, is drawn once for what is shared). A block mask over the tree would cost N x N; this costs the padded batch's attention.
 """
 
 from __future__ import annotations
@@ -65,29 +65,34 @@ def check_sight(config, max_tokens: int) -> None:
 def attend(module, query, key, value, attention_mask, paths=None, first=None, **options):
     """transformers' attention function: sdpa, by rows of `paths` where there are some.
 
-    query, key, value (1, H, N, D); paths (W, L): each window's tokens among the N, filled up on the right with any; first
-    (N,): where in the flat (W, L) a token lies first. Returns (1, N, H, D) and None, as all such functions.
+    query, key, value (1, H, N, D); paths: (W, L) each, windows' tokens among the N, filled up on the right with any; first
+    (N,): where a token lies first in the flat paths, one behind the other. Returns (1, N, H, D) and None, as all such functions.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if paths is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    rows = [_rows(states, paths) for states in (query, key, value)]
-    made, _ = sdpa_attention_forward(module, *rows, None, **{**options, "is_causal": True})
-    return embedding(first, made.flatten(2).flatten(0, 1)).view(1, len(first), *made.shape[2:]), None
+    options["is_causal"] = True
+    states = [states.transpose(1, 2).flatten(2)[0] for states in (query, key, value)]  # (N, H * D)
+    width, made = query.shape[-1], []
+    for part in paths:
+        rows = (_rows(flat, part, width) for flat in states)
+        made.append(sdpa_attention_forward(module, *rows, None, **options)[0].flatten(0, 1))
+    made = torch.cat(made)
+    return embedding(first, made.flatten(1)).view(1, len(first), *made.shape[1:]), None
 
 
-def _rows(states: torch.Tensor, paths: torch.Tensor) -> torch.Tensor:
-    """(1, H, N, D) -> (W, H, L, D). An embedding is a gather whose gradient is summed fast on CPUs and GPUs."""
-    _, heads, tokens, width = states.shape
-    flat = states.transpose(1, 2).reshape(tokens, heads * width)
-    return embedding(paths, flat).view(*paths.shape, heads, width).transpose(1, 2)
+def _rows(flat: torch.Tensor, paths: torch.Tensor, width: int) -> torch.Tensor:
+    """(N, H * D) -> (W, H, L, D). An embedding is a gather whose gradient is summed fast on CPUs and GPUs."""
+    return embedding(paths, flat).view(*paths.shape, -1, width).transpose(1, 2)
 
 
 @torch.no_grad()
 def sharing_gap(network: Network, vocabulary: int = 64) -> float:
     """How far hidden states move, relative to their size, when windows share their beginnings; 0 where that is sound."""
     from array import array
+
+    from accelerate.utils import send_to_device
 
     from prm.collate import pad, share
     from prm.encode import Window
@@ -99,9 +104,6 @@ def sharing_gap(network: Network, vocabulary: int = 64) -> float:
     windows = [Window(array("i", text), tuple(range(len(text))), tuple(range(len(text)))) for text in texts]
     mode = network.training
     network.eval()
-    alone, shared = (
-        network.hidden(**{name: tensor.to(device) for name, tensor in batch.items()})
-        for batch in (pad(windows, 0), share(windows))
-    )
+    alone, shared = (network.hidden(**send_to_device(batch, device)) for batch in (pad(windows, 0), share(windows)))
     network.train(mode)
     return float((alone - shared).float().norm() / alone.float().norm())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from prm import sharing
+from prm import linear, sharing
 from prm.errors import PrmError
 from prm.heldout import HeldOut
 from prm.loss import Agreement, loss_sum, weight_sum
@@ -146,6 +146,12 @@ class StepTrainer(Trainer):
         labels = ([batch[name] for name in ("values", "weights", "groups")] for batch in batches)
         total = sum(weight_sum(self.settings.loss, *of) for of in labels)
         return batches, self.accelerator.reduce(total.to(device), "sum")
+
+    def training_step(self, *args, **options) -> torch.Tensor:
+        if self.settings.gradient_checkpointing:  # what runs again in the backward pass would run otherwise
+            return super().training_step(*args, **options)
+        with linear.fast():
+            return super().training_step(*args, **options)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """This micro-batch's part of the batch's loss; devices average gradients, hence the factor num_processes."""

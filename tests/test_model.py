@@ -160,3 +160,92 @@ def test_bad_values_name_the_key_and_the_remedy():
             Config(**values)
     with pytest.raises(ValueError, match="r: 0 is not positive"):
         LoraConfig(r=0)
+
+
+def test_sprms_head_reads_the_second_last_states_and_hardly_moves_the_backbone(tmp_path):
+    from prm.collate import pad
+
+    prm = made(tmp_path, head="sprm_mlp")
+    network, (window,) = prm.network.eval(), inference_windows(prm, (PROBLEM, STEPS)).windows
+    batch = pad([window], 0)
+    hidden = network.backbone(batch["input_ids"], output_hidden_states=True).hidden_states[-2][0, batch["at"]]
+    first, _, _, last = network.head
+    expected = last(torch.relu(first(hidden.detach()))).squeeze(-1)
+    assert network(**batch).tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    wanted = torch.autograd.grad(last(torch.relu(first(hidden))).sum(), _layer(network, 0))[0] * 1e-4
+    network(**batch).sum().backward()
+    torch.testing.assert_close(_layer(network, 0).grad, wanted, rtol=1e-3, atol=1e-9)
+    assert _layer(network, 1).grad is None, "the last layer is not used"
+    prm.save(tmp_path / "saved")
+    assert PRM.load(tmp_path / "saved", "cpu").score(PROBLEM, STEPS) == pytest.approx(
+        prm.score(PROBLEM, STEPS), abs=1e-5
+    )
+
+
+def _layer(network, number):
+    return next(p for name, p in network.named_parameters() if f"layers.{number}." in name and p.requires_grad)
+
+
+def test_four_bits_need_a_gpu_and_bitsandbytes_and_say_so(tmp_path, monkeypatch):
+    config = tiny.config(tiny.backbone(tmp_path), quantize="nf4")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for refuse in (check, PRM.create):
+        with pytest.raises(PrmError, match="prm.quantize: nf4 needs bitsandbytes"):
+            refuse(config)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(PrmError, match="prm.quantize: nf4 needs a CUDA GPU"):
+        check(config)
+    for values, said in (({"quantize": "int3"}, "unknown 'int3'"), ({"quantize": "nf4", "lora": None}, "give lora")):
+        with pytest.raises(ValueError, match=said):
+            Config(**values)
+    with pytest.raises(ValueError, match="head: unknown 'mlp'; choose one of linear, sprm_mlp"):
+        Config(head="mlp")
+
+
+def test_four_bit_options_reach_transformers_and_peft(tmp_path, monkeypatch):
+    """On a machine with bitsandbytes and a GPU, as far as that can be seen on one without."""
+    import peft
+    import transformers
+
+    from prm import network
+
+    asked, ready = {}, []
+    real = transformers.AutoModel.from_pretrained
+    monkeypatch.setattr(
+        transformers.AutoModel, "from_pretrained", lambda name, **options: (asked.update(options), real(name))[1]
+    )
+    monkeypatch.setattr(peft, "prepare_model_for_kbit_training", lambda model, **_: (ready.append(model), model)[1])
+    network.open_backbone(tiny.backbone(tmp_path), "bfloat16", "sdpa", "nf4", "cuda:0")
+    bits = asked["quantization_config"]
+    assert bits.load_in_4bit and bits.bnb_4bit_quant_type == "nf4" and bits.bnb_4bit_compute_dtype == torch.bfloat16
+    assert asked["device_map"] == {"": "cuda:0"} and len(ready) == 1
+
+
+def test_push_to_hub_uploads_the_whole_folder(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    seen = []
+
+    class Hub:
+        def __init__(self, token):
+            seen.append(token)
+
+        def create_repo(self, repo_id, private, exist_ok):
+            seen.append((repo_id, private, exist_ok))
+
+        def upload_folder(self, repo_id, folder_path, commit_message):
+            seen.append((repo_id, {path.name for path in folder_path.iterdir()}, commit_message))
+            return f"https://hub/{repo_id}"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    prm = made(tmp_path, lora=None)
+    prm.save(tmp_path / "saved")
+    (tmp_path / "saved" / "README.md").write_text("card")
+    loaded = PRM.load(tmp_path / "saved", "cpu")
+    assert loaded.push_to_hub("me/prm", private=True, token="t") == "https://hub/me/prm"
+    assert seen[:2] == ["t", ("me/prm", True, True)]
+    assert seen[2][1] > {"prm.json", "head.safetensors", "README.md", "backbone"}
+    assert prm.push_to_hub("me/prm") and "prm.json" in seen[-1][1], "one that was never saved, too"
+    with pytest.raises(PrmError, match="is a folder of this machine"):
+        made(tmp_path / "2").push_to_hub("me/prm")

@@ -1,6 +1,7 @@
 """Training, by example: it learns, is repeatable, goes on after a kill, and stops where it must."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -9,13 +10,17 @@ import sys
 
 import pytest
 import tiny
+import torch
 from safetensors.torch import load_file
 
+from prm import heldout
 from prm import train as training
+from prm.collate import pad
 from prm.errors import PrmError
 from prm.loss import Dynamic
 from prm.model import PRM
-from prm.train import Config, train
+from prm.settings import Config, Evaluation
+from prm.train import train
 from prm.plan import plan
 
 RIGHT, WRONG = "so one then it makes right .\n", "so one then it makes wrong .\n"
@@ -85,10 +90,12 @@ def test_gradient_checkpointing_changes_memory_alone(tmp_path):
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     config = tiny.config(tiny.backbone(tmp_path / "llama"))
-    settings = Config(batch=8, epochs=2, lr=1e-3, save_every=10, dynamic=Dynamic())
+    settings = Config(
+        batch=8, epochs=2, lr=1e-3, save_every=10, dynamic=Dynamic(), evaluation=Evaluation(held_out=0.2, every=4)
+    )
     train(tiny.rows(160), config, settings, tmp_path / "whole")
     code = (
-        "import os, signal, tiny\nfrom prm.train import Config, train\nfrom prm.loss import Dynamic\n"
+        "import os, signal, tiny\nfrom prm.train import train\nfrom prm.settings import Config, Evaluation\nfrom prm.loss import Dynamic\n"
         "def progress(steps, *args):\n"
         "    for step in steps:\n"
         "        if step == 17: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -113,8 +120,11 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     assert seen[0] == 10, "from the last whole checkpoint"
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not checkpoints.exists()
-    losses = [json.loads((tmp_path / name / "history.json").read_text())["steps"] for name in ("whole", "killed")]
-    assert losses[0] == losses[1]
+    whole, killed = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "killed"))
+    for history in (whole, killed):  # all but how fast it went
+        for entry in history["steps"] + history["evaluations"]:
+            entry.pop("eval_runtime", None)
+    assert whole == killed and len(whole["evaluations"]) > 5
 
 
 def test_the_same_call_again_is_done_at_once_and_other_settings_replace_it(tmp_path):
@@ -191,3 +201,110 @@ def test_bad_settings_name_the_key():
             Config(**values)
     with pytest.raises(ValueError, match="floor"):
         Dynamic(floor=2.0)
+
+
+def test_siblings_stay_together_and_a_batch_stays_as_large():
+    problems = [f"p{i // 8}" for i in range(96)]
+    settings = Config(batch=16, accumulate=2, siblings=4)
+    parts = plan([9] * 96, settings, seed=0, problems=problems)
+    assert sorted(i for part in parts for i in part) == list(range(96)) and {len(part) for part in parts} == {8}
+    assert all(len({problems[i] for i in part}) <= 2 for part in parts), "two groups of four a micro-batch"
+    alone = plan([9] * 96, Config(batch=16, accumulate=2), seed=0, problems=problems)
+    assert max(len({problems[i] for i in part}) for part in alone) > 4
+
+
+def test_evaluation_stops_early_and_keeps_the_best_weights(tmp_path):
+    config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(120)
+    evaluation = Evaluation(held_out=0.3, every=2, patience=2)
+    settings = Config(
+        batch=8, epochs=30, lr=0.3, schedule="constant", evaluation=evaluation
+    )  # a rate that soon spoils it
+    train(rows, config, settings, tmp_path / "prm")
+    history = json.loads((tmp_path / "prm" / "history.json").read_text())
+    evaluations, best = history["evaluations"], history["best"]
+    assert evaluations[-1]["step"] == best + 4 < 100, "stopped two evaluations behind the best"
+    assert best == min(evaluations, key=lambda entry: entry["eval_loss"])["step"]
+    assert {"eval_loss", "eval_auroc"} <= set(evaluations[0])
+    trained_on, held_out = heldout.split(
+        training.encode_rows(rows, PRM.create(config, "cpu").tokenizer, config)[0], evaluation
+    )
+    assert not {item.problem for item in trained_on} & {item.problem for item in held_out}
+    assert history["counts"]["held_out"] == len(held_out)
+    prm, top, bottom = PRM.load(tmp_path / "prm", "cpu"), 0.0, 0.0
+    for item in held_out:
+        logits = prm.network(**pad([item.window], 0))
+        values, weights = torch.tensor(item.values), torch.tensor(item.weights)
+        top += float(torch.nn.functional.binary_cross_entropy_with_logits(logits, values, weights, reduction="sum"))
+        bottom += float(weights.sum())
+    kept = next(entry for entry in evaluations if entry["step"] == best)
+    assert kept["eval_loss"] == pytest.approx(top / bottom, abs=1e-4), "the saved weights are the best evaluation's"
+
+
+def test_held_out_problems_are_the_same_with_more_data(tmp_path):
+    item = lambda i: training.Item(None, [1.0, 0.0], [1.0, 1.0], f"p{i}")
+    few, many = (
+        {one.problem for one in heldout.split([item(i) for i in range(n)], Evaluation(0.2))[1]} for n in (50, 500)
+    )
+    assert few == {f"p{i}" for i in range(50)} & many and 60 < len(many) < 140
+    with pytest.raises(PrmError, match="held_out: 0.01 of the problems are none here"):
+        heldout.split([item(1)] * 3, Evaluation(0.01))
+
+
+def test_a_missing_package_to_report_to_is_told_before_anything_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for name in ("trackio", "tensorboard", "wandb"):
+        with pytest.raises(PrmError, match=f"train.report_to: {name} is not installed; pip install {name}"):
+            train(tiny.rows(4), tiny.config("nowhere"), Config(report_to=name), tmp_path / "prm")
+
+
+def test_losses_and_evaluations_are_reported(tmp_path):
+    """To a package of tensorboard's interface, in a process that finds no other."""
+    package = tmp_path / "packages" / "tensorboardX"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "class SummaryWriter:\n"
+        "    def __init__(self, log_dir): self.file = open(log_dir + '.told', 'a')\n"
+        "    def add_scalar(self, name, value, step): print(name, step, file=self.file, flush=True)\n"
+        "    def __getattr__(self, name): return lambda *args, **options: None\n"
+    )
+    (tmp_path / "packages" / "tensorboardX-1.0.dist-info").mkdir()
+    (tmp_path / "packages" / "tensorboardX-1.0.dist-info" / "METADATA").write_text("Name: tensorboardX\nVersion: 1.0\n")
+    config = tiny.config(tiny.backbone(tmp_path / "llama"))
+    settings = Config(batch=8, report_to="tensorboard", evaluation=Evaluation(held_out=0.3, every=2))
+    code = (
+        "import sys, tiny\nsys.modules['tensorboard'] = sys.modules['torch.utils.tensorboard'] = None\n"
+        "from prm.train import train\nfrom prm.settings import Config, Evaluation\n"
+        f"train(tiny.rows(40), tiny.config({config.backbone!r}), {settings!r}, {str(tmp_path / 'prm')!r})"
+    )
+    paths = [str(package.parent), os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = (tmp_path / "prm.logs.told").read_text()
+    assert "train/loss 1" in told and "eval/loss 2" in told
+
+
+def test_options_that_contradict_each_other_are_refused():
+    for values, said in (
+        ({"packed": True, "share_prompts": True}, "packed: share_prompts pads nothing"),
+        ({"siblings": 32, "batch": 32, "accumulate": 2}, "siblings: 32 are more than the 16"),
+        ({"loss": "rank_problem"}, "set siblings to 2"),
+        ({"loss": "hinge"}, "choose one of bce, mse, huber, rank_solution, rank_problem"),
+        ({"loss": "mse", "dynamic": Dynamic(rule="sprm")}, "the rule sprm is made for bce"),
+        ({"report_to": "mlflow"}, "report_to: unknown 'mlflow'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Config(**values)
+    for values, said in (({"held_out": 1.0}, "held_out"), ({"metric": "f1"}, "metric"), ({"patience": 0}, "patience")):
+        with pytest.raises(ValueError, match=said):
+            Evaluation(**values)
+
+
+def test_the_card_tells_what_the_prm_is(tmp_path):
+    settings = Config(batch=8, loss="mse", evaluation=Evaluation(held_out=0.3, every=2))
+    train(tiny.rows(40), tiny.config(tiny.backbone(tmp_path / "llama")), settings, tmp_path / "prm")
+    card = (tmp_path / "prm" / "README.md").read_text()
+    counts = json.loads((tmp_path / "prm" / "history.json").read_text())["counts"]
+    assert card.startswith("---\n") and "tags: [process-reward-model" in card
+    assert f"| labels | {counts['labels']} |" in card and '"loss": "mse"' in card and "Held-out problems:" in card
+    assert str(tmp_path) not in card.split("## Settings")[0], "a folder of this machine is no base model of the hub"
