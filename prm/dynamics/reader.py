@@ -94,8 +94,9 @@ class Reader:
         path = models.resolve(config.model)
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            kind = _auto_class(AutoConfig.from_pretrained(path, trust_remote_code=False))
-            model = kind.from_pretrained(
+            shape = AutoConfig.from_pretrained(path, trust_remote_code=False)
+            _layers(config.layers, shape.get_text_config().num_hidden_layers)  # told before the weights are read
+            model = _auto_class(shape).from_pretrained(
                 path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
             )
         except (OSError, ValueError) as error:
@@ -125,6 +126,8 @@ class Reader:
         made = []
         for (windows, spans, reason), found in zip(cut, parts):
             found = [values for _, values in sorted(found, key=lambda part: part[0])]
+            if any(values is None for values in found):
+                found, reason = [], "not_finite"
             # along the tokens: the last axis, of states the one before
             joined = {
                 k: np.concatenate([f[k] for f in found], axis=1 if k == "hidden_LTD" else -1)
@@ -170,8 +173,8 @@ class Reader:
             yield jobs[start : start + count]
             start += count
 
-    def _batch(self, windows: list[_Window], hidden: bool, traces: bool) -> list[dict]:
-        """Each window's values by field of `Traces`, of its tokens from `begin` to the closing special tokens."""
+    def _batch(self, windows: list[_Window], hidden: bool, traces: bool) -> list[dict | None]:
+        """Each window's values by field of `Traces`, of its tokens from `begin` to the closing special tokens; None where a state is no finite number."""
         import torch
 
         from prm.dynamics.head import states
@@ -187,7 +190,9 @@ class Reader:
             layers_LBTD = (
                 out.last_hidden_state[None] if last else torch.stack([out.hidden_states[k] for k in self.layers])
             )
-            return self._told(windows, ids, out.last_hidden_state, layers_LBTD, hidden, traces)
+            made = self._told(windows, ids, out.last_hidden_state, layers_LBTD, hidden, traces)
+            good_BT = layers_LBTD.isfinite().all(-1).all(0) & out.last_hidden_state.isfinite().all(-1)
+            return [told if good else None for told, good in zip(made, (good_BT | (mask == 0)).all(1).tolist())]
 
     def _told(
         self, windows, ids, top_BTD: torch.Tensor, layers_LBTD: torch.Tensor, hidden: bool, traces: bool

@@ -56,7 +56,7 @@ class Segment:
 
     start, end: its characters in the document, end exclusive. role: its number in the roles' folder. confidence: of the role, in [0, 1].
     centre: "HASH-ROLE", which names the role's centre among all roles ever fitted. tokens: of the roles' model.
-    reason: "" or why there are no segments: of `corpus.Document`, of the reader ("prompt_too_long"), "no_steps". Then segment, role, confidence are None.
+    reason: "" or why there are no segments: of `corpus.Document`, of the reader ("prompt_too_long", "not_finite"), "no_steps". Then segment, role, confidence are None.
     """
 
     document: str

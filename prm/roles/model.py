@@ -46,7 +46,7 @@ class Reading:
 
     spans: each token's characters. segments: each segment's (first, exclusive last) character. segment_T: each token's segment. centres_ND: mean states.
     role_N, confidence_N: offline, from the centres. mode_T, mode_confidence_T: live, from the states up to each token.
-    reason: "" or why there is nothing: "no_tokens", "prompt_too_long", "no_steps".
+    reason: "" or why there is nothing: "no_tokens", "prompt_too_long", "not_finite", "no_steps".
     """
 
     spans: tuple[tuple[int, int], ...] = ()
