@@ -177,7 +177,7 @@ def test_the_evaluation_prints_its_figures(capsys, tmp_path):
     from eval import roles as evaluation
 
     small = ["--texts", "60", "--seeds", "1", "--most", "3", "--repeats", "1"]
-    evaluation.main([*small, "--save", str(tmp_path), "--out", str(tmp_path / "roles.json")])
+    evaluation.main([*small, "--save", str(tmp_path), "--out", str(tmp_path / "figures.json")])
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(last)[: len(evaluation.LAST_LINE)] == list(evaluation.LAST_LINE)
     assert abs(last["ari_shuffled"]) < 0.05 < last["ari"] and last["detector_agreement"] >= 0.9
