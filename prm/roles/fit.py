@@ -39,6 +39,10 @@ def check(config: Config) -> None:
     readers.check(config.reader)
     plugin = plugins.build("segmenters", config.segmenter, "name", None, "segmenter")
     plugins.check(plugin.module, plugin.config)
+    if plugins.needs_fit(plugin):
+        raise PrmError(
+            f"segmenter.path: missing; {plugin.name} is fitted first: `prm segmenter CORPUS -o FOLDER`, then path: FOLDER"
+        )
 
 
 def fit(

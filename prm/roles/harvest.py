@@ -24,7 +24,7 @@ from prm.corpus import Document
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.roles import card
-from prm.roles.model import Roles
+from prm.roles.model import SEGMENTER, Roles
 from prm.roles.segments import cuts
 from prm.signals import Context
 
@@ -192,7 +192,8 @@ def _facts(roles_folder: str | Path, config: Config) -> dict[str, Any]:
     """What decides the rows. A corpus on this disk goes by its content, not by its path."""
     content = corpus.identity(config.corpus)
     known = {} if content is None else {"path": f"content {store.digest(content)}"}
-    files = [store.fingerprint(Path(roles_folder) / name) for name in ("roles.json", "roles.safetensors")]
+    parts = [Path(roles_folder) / name for name in ("roles.json", "roles.safetensors", SEGMENTER)]
+    files = [store.fingerprint(part) for part in parts if part.exists()]
     settings = configs.plain(config)
     return {"version": VERSION, "roles": store.digest(files), **settings, "corpus": settings["corpus"] | known}
 

@@ -2,11 +2,13 @@
 
 roles.json           version, reader and segmenter, the model's fingerprint, how the number was chosen, each role's name, size and typical spans
 roles.safetensors    everything numeric
+segmenter/           the fitted segmenter that the texts were cut with, if it was one that learns
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from prm.signals import Context
 
 VERSION = 1
+SEGMENTER = "segmenter"
 _CLUSTERS = ("mean_D", "scale_D", "axes_PD", "centres_KP", "reach_K")
 _HEAD = ("weight_KD", "bias_K", "start_2D", "start_bias_1")
 
@@ -146,6 +149,11 @@ class Roles:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        segmenter = configs.plain(self.segmenter)
+        if fitted := segmenter.get("path"):  # copied: the folder may be taken elsewhere
+            if Path(fitted).resolve() != (folder / SEGMENTER).resolve():
+                shutil.copytree(fitted, folder / SEGMENTER, dirs_exist_ok=True)
+            segmenter["path"] = SEGMENTER
         arrays = {f"clusters.{name}": getattr(self.clusters, name) for name in _CLUSTERS}
         arrays |= {f"head.{name}": getattr(self.head, name) for name in _HEAD}
         arrays |= {"clusters.spread": np.array(self.clusters.spread), "margin": np.array(self.margin)}
@@ -156,7 +164,7 @@ class Roles:
             "model": self.reader.model,
             "fingerprint": self.fingerprint,
             "reader": configs.plain(self.reader),
-            "segmenter": configs.plain(self.segmenter),
+            "segmenter": segmenter,
             "roles": [asdict(role) for role in self.roles],
             "report": configs.plain(self.report),
         }
@@ -172,7 +180,7 @@ class Roles:
             clusters = {name: arrays[f"clusters.{name}"] for name in _CLUSTERS}
             return cls(
                 configs.build(readers.Config, card["reader"], f"{folder / 'roles.json'}: reader"),
-                card["segmenter"],
+                card["segmenter"] | ({"path": str(folder / SEGMENTER)} if card["segmenter"].get("path") else {}),
                 card["fingerprint"],
                 tuple(Role(r["name"], r["size"], tuple(r["typical"])) for r in card["roles"]),
                 Clusters(**clusters, spread=arrays["clusters.spread"].item()),
