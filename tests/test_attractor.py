@@ -444,3 +444,11 @@ def test_what_was_fitted_reads_the_models_own_entropies(context):
 def test_settings_that_make_no_sense_are_told(settings, said):
     with pytest.raises(PrmError, match=said):
         plugins.build("segmenters", {"name": "attractor", **settings}, "name", None, "segmenter")
+
+
+@pytest.mark.parametrize(
+    "text, at, cut",
+    [("三个苹果他又买", 4, 4), ("三个苹果。他又买", 4, 5), ("abcdef", 4, 0), ("خمسة تفاحات", 7, 5), ("อันตอบห้า", 3, 3)],
+)
+def test_scripts_without_spaces_are_cut_where_tokens_are(text, at, cut):
+    assert attractor._character(text, at, "word") == cut
