@@ -36,6 +36,7 @@ from prm.world import pretrain
 UNBROKEN = "world-unbroken"
 WORLD_FORMS = ("entropy", "surprise", "quantiles", "change", "expected_untuned", "expected", "shown")
 ENCODER_LAYERS = (2, 4)
+FEWEST = 20  # texts that are sure to fill both halves
 ELSEWHERE = 150  # solutions that show their breaks
 
 
@@ -165,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lm", metavar="FOLDER", help="a language model for real text: entropy, surprise and KL flow")
     parser.add_argument("--out", type=Path, help="also write the last line there")
     given = parser.parse_args(arguments)
+    if given.n < FEWEST or given.each < FEWEST:
+        raise PrmError(f"--n, --each: fewer than {FEWEST} texts leave a half without any; give more")
     encoder = given.encoder or packaged_encoder()
     if given.lm and not (Path(given.lm) / "config.json").is_file():
         raise PrmError(f"--lm: {given.lm} holds no model; python -m eval.text_lm -o {given.lm} trains one")

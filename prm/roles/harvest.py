@@ -114,7 +114,7 @@ def label(documents: Sequence[Document], roles: Roles, roles_id: str, context: C
     usable = [(d.prompt, d.text) for d in documents if not d.reason]
     made = iter(())
     if usable:
-        reader = context.cached(("reader", roles.reader), roles.open_reader)
+        reader = context.cached(("reader", roles.reader), lambda: roles.open_reader(context))
         made = chain.from_iterable(cuts(b, reader, roles.segmenter_plugin(), context) for b in _batches(usable))
     for document in documents:
         yield (

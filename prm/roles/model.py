@@ -95,12 +95,12 @@ class Roles:
 
         return self.detector().detect([torch.as_tensor(hidden_TD)])[0]
 
-    def open_reader(self) -> readers.Reader:
-        """The model. Raises PrmError where its weights are not those that the roles were found in."""
+    def open_reader(self, context: Context | None = None) -> readers.Reader:
+        """The model; context: as of `Reader.open`. Raises PrmError where its weights are not those that the roles were found in."""
         path = models.resolve(self.reader.model)
         if Path(path).is_dir():
             self.check_weights(models.weights_fingerprint(path))
-        reader = readers.Reader.open(self.reader)
+        reader = readers.Reader.open(self.reader, context)
         self.check_weights(models.weights_fingerprint(path, reader.model.config))
         return reader
 
@@ -122,7 +122,7 @@ class Roles:
         from prm.signals import Context
 
         context = context or Context()
-        reader = context.cached(("roles.reader", self.reader, self.fingerprint), self.open_reader)
+        reader = context.cached(("roles.reader", self.reader, self.fingerprint), lambda: self.open_reader(context))
         detector, made = self.detector(), []
         found = cuts(rows, reader, self.segmenter_plugin(), context, progress)
         while chunk := list(islice(found, CHUNK)):  # whose streams go side by side

@@ -92,7 +92,11 @@ class Config:
 
 def check(config: Config) -> None:
     """PrmError for a model or fitted segmenter that cannot be used; loads no model."""
-    models.check(config.model)
+    reader.check(config.reader)
+    if config.form in ("entropy", "surprise", "expected") and reader.has_head(config.model) is False:
+        raise PrmError(
+            f"segmenter.form: {config.form} needs a language model's output projection, and {config.model} has none; take change or shown"
+        )
     if config.path:
         learned, path = _load(config), models.resolve(config.model)
         if Path(path).is_dir():
@@ -200,7 +204,7 @@ def _agreed(shown: set[int], cuts: set[int], traces: Traces, near: int) -> set[i
 
 
 def _reader(config: Config, context) -> reader.Reader:
-    return context.cached(("reader", config.reader), lambda: reader.Reader.open(config.reader))
+    return context.cached(("reader", config.reader), lambda: reader.Reader.open(config.reader, context))
 
 
 def _learned(config: Config, context) -> Learned | None:
