@@ -29,6 +29,7 @@ import torch
 from eval import command, processbench
 from eval.roles_cost import bench_model, overhead
 from prm.dynamics import reader as readers
+from prm.errors import PrmError
 from prm.roles import detector, fit, segments
 from prm.roles.cluster import Config as Cluster
 from prm.roles.model import Roles
@@ -187,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--most", type=int, default=10, help="the largest number of roles tried")
     parser.add_argument("--repeats", type=int, default=7, help="pairs of runs that the overhead is the median of")
     given = parser.parse_args(arguments)
+    if given.real and not Path(given.real).is_file():
+        raise PrmError(f"--real: {given.real}: no such file; give solutions in ProcessBench's format")
     context = Context()
     print(" " * 24 + "".join(f"{name.removeprefix('detector_'):>11}" for name in COLUMNS))
     found, roles = world(given.texts, given.seeds, given.most, context)

@@ -94,8 +94,7 @@ def check(config: Config) -> None:
     """PrmError for what would fail later: a missing or unsafe backbone, more tokens than it has positions. Loads nothing."""
     models.check(config.backbone)
     _check_quantize(config)
-    file = Path(models.resolve(config.backbone)) / "config.json"
-    facts = json.loads(file.read_text()) if file.is_file() else {}  # a hub model tells when it is loaded
+    facts = models.facts(config.backbone)
     _check_positions(config, facts.get("max_position_embeddings", facts.get("n_positions")))
 
 

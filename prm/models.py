@@ -56,6 +56,12 @@ def is_local(model: str) -> bool:
     return model in PACKAGED or _is_path(model)
 
 
+def facts(model: str) -> dict:
+    """What a folder's config.json says; {} for a hub id, which tells when it is loaded. `check` first."""
+    file = Path(resolve(model)) / "config.json"
+    return _mapping(file) if file.is_file() else {}
+
+
 def _is_path(model: str) -> bool:
     """A hub id is name or owner/name. The rest is a path, as is owner/name where a folder `owner` lies here: a path
     mistyped in its last part is told at once, not after the hub was asked."""

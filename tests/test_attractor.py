@@ -11,6 +11,7 @@ import pytest
 import tiny
 
 from prm import models, plugins
+from prm.dynamics import reader
 from prm.dynamics.reader import Reader
 from prm.dynamics.traces import Traces
 from prm.errors import PrmError
@@ -444,3 +445,28 @@ def test_what_was_fitted_reads_the_models_own_entropies(context):
 def test_settings_that_make_no_sense_are_told(settings, said):
     with pytest.raises(PrmError, match=said):
         plugins.build("segmenters", {"name": "attractor", **settings}, "name", None, "segmenter")
+
+
+@pytest.mark.parametrize(
+    "text, at, cut",
+    [("三个苹果他又买", 4, 4), ("三个苹果。他又买", 4, 5), ("abcdef", 4, 0), ("خمسة تفاحات", 7, 5), ("อันตอบห้า", 3, 3)],
+)
+def test_scripts_without_spaces_are_cut_where_tokens_are(text, at, cut):
+    assert attractor._character(text, at, "word") == cut
+
+
+def test_a_layer_or_head_that_the_model_lacks_is_told_before_anything_is_drawn(tmp_path):
+    with pytest.raises(PrmError, match="layers: 99, but the model has the hidden states 0 to 3"):
+        attractor.check(attractor.Config(layers=(99,)))
+    encoder = tiny.backbone(tmp_path / "encoder", "bert")
+    with pytest.raises(PrmError, match="form: expected needs a language model's output projection"):
+        attractor.check(attractor.Config(model=encoder))
+    attractor.check(attractor.Config(model=encoder, form="change"))
+
+
+def test_readers_of_one_model_load_it_once(monkeypatch):
+    loads, load = [], reader._load
+    monkeypatch.setattr(reader, "_load", lambda *given: loads.append(given) or load(*given))
+    context = Context()
+    one, other = (reader.Reader.open(reader.Config(layers=(k,)), context) for k in (1, 2))
+    assert len(loads) == 1 and one.model is other.model and one.layers != other.layers

@@ -275,6 +275,20 @@ def test_real_text_by_an_encoder_and_a_language_model(data, tmp_path, monkeypatc
     assert found["n"] + found["tuned_on"] == 36 and found["sentence"]["f1"] == 1  # every step ends with a full stop
 
 
+def test_a_text_that_the_language_model_cannot_read_is_left_out_for_all(data, tmp_path, monkeypatch):
+    import transformers
+
+    encoder, lm = tiny.backbone(tmp_path / "bert", "bert"), tiny.backbone(tmp_path / "llama", "llama", positions=64)
+    transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(lm)).save_pretrained(lm)
+    monkeypatch.setattr(boundaries, "ENCODER_LAYERS", (1, 2))
+    monkeypatch.setattr(boundaries, "WORLD_FORMS", ("entropy", "expected"))
+    hidden = texts.real(data, 8)
+    long = [texts.Hidden("one " * 80, "So one. So two.", (8,), part, "MATH") for part in ("tune", "test")]
+    monkeypatch.setattr(texts, "real", lambda *_: [*hidden, *long])
+    found = boundaries.real_text(data, encoder, lm, 8)
+    assert found["n"] + found["tuned_on"] == len(hidden) and found["expected"]["f1"] >= 0
+
+
 def test_what_is_missing_is_told(capsys, monkeypatch, tmp_path):
     from prm.errors import PrmError
 

@@ -106,8 +106,9 @@ def test_the_prompt_is_read_as_the_corpus_tells(here, monkeypatch):
     monkeypatch.setattr(
         readers.Reader,
         "read",
-        lambda self, texts, **more: asked.extend((self.tokenizer.decode(p), t) for p, t in texts)
-        or read(self, texts, **more),
+        lambda self, texts, **more: (
+            asked.extend((self.tokenizer.decode(p), t) for p, t in texts) or read(self, texts, **more)
+        ),
     )
     words = ["segmenter", "corpus.jsonl", "-o", "runs/prompt", "corpus.limit=5"]
     run(*words, "corpus.prompt=problem", "corpus.template=So {prompt} So")

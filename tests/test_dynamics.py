@@ -81,6 +81,21 @@ def test_flow_in_threads_is_flow_in_one_and_leaves_their_number(columns, monkeyp
         torch.testing.assert_close(getattr(together, name), getattr(alone, name), atol=1e-5, rtol=0, equal_nan=True)
 
 
+@pytest.mark.parametrize("threads, each", [(2, 1), (4, 1), (32, 8)])
+def test_flow_keeps_few_tiles_in_memory_however_many_threads_there_are(threads, each, monkeypatch):
+    began, real = [], flow_module._share
+    monkeypatch.setattr(flow_module, "_share", lambda *given: began.append(torch.get_num_threads()) or real(*given))
+    monkeypatch.setattr(flow_module, "ROWS", 4)
+    monkeypatch.setattr(flow_module, "COLUMNS", 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        flow(torch.randn(9, 16), torch.zeros(9, dtype=torch.long), torch.arange(9) == 0, Head(torch.randn(1000, 16)))
+    finally:
+        torch.set_num_threads(before)
+    assert set(began) == {each} and len(began) == 3 * min(threads, flow_module.WORKERS)  # three blocks of rows
+
+
 def test_flow_of_nothing_is_nothing():
     made = flow(
         torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.bool), Head(torch.ones(9, 4))
@@ -296,6 +311,24 @@ def test_the_packaged_model_and_a_real_encoder_can_be_read():
 def test_what_cannot_be_read_is_told(folders, options, said):
     with pytest.raises(PrmError, match=said):
         opened(**{"folder": options.pop("model", folders["llama"]), **options})
+
+
+def test_a_layer_that_is_not_there_is_told_before_the_weights_are_read(folders, monkeypatch):
+    import transformers
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: pytest.fail("it began"))
+    with pytest.raises(PrmError, match="hidden states 0 to 2"):
+        opened(folders["llama"], layers=(3,))
+
+
+def test_a_text_whose_states_are_no_numbers_is_left_out(folders):
+    """As where weights are damaged, or float16 overflows: no trace of it may pass for a number."""
+    reader = opened(folders["llama"], layers=(1,))
+    with torch.no_grad():
+        reader.model.get_input_embeddings().weight[reader.tokenizer.convert_tokens_to_ids("six")] = torch.inf
+    good, bad = reader.read([(PROMPT, "so one"), (PROMPT, "so six then one")], hidden=True)
+    assert good.reason == "" and np.isfinite(good.hidden_LTD).all()
+    assert bad.reason == "not_finite" and len(bad.spans) == 4 and bad.hidden_LTD is None and bad.kl_T is None
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def fake_roles(folder: Path, names=("numbers", "words")) -> Path:
 
 
 def install(reader: FakeReader, setattr=setattr) -> FakeReader:
-    setattr(Roles, "open_reader", lambda self: reader)
+    setattr(Roles, "open_reader", lambda self, context=None: reader)
     return reader
 
 

@@ -137,7 +137,10 @@ def test_a_run_recipe_needs_no_values_that_labelling_does_not_use(tmp_path):
     "text, message",
     [
         ("signals: {x: {signal: 3}}", r"mine.yaml: signals.x.signal: must be a string, not 3 \(int\)"),
-        ("segmenter: {name: nope}", "mine.yaml: segmenter.name: no segmenter named 'nope'; known: attractor, delimiter"),
+        (
+            "segmenter: {name: nope}",
+            "mine.yaml: segmenter.name: no segmenter named 'nope'; known: attractor, delimiter",
+        ),
         ("trust: {pairwise: -1}", "mine.yaml: trust.pairwise: -1.0 is negative"),
         ("problems: 3\narms: {a: 3}", "mine.yaml: arms.a: must be a mapping"),
     ],

@@ -33,7 +33,7 @@ class Roles:
     reader = reader.Config()
     roles = (SimpleNamespace(name="adds <b>", typical=("1 + 1 = 2",)), SimpleNamespace(name="ends", typical=()))
 
-    def open_reader(self):
+    def open_reader(self, context=None):
         return reader.Reader.open(self.reader)
 
     def detect(self, states):

@@ -68,7 +68,9 @@ def test_siblings_are_one_table_of_several_files(places):
         (folder / "results" / f"siblings-{name}.json").write_text(json.dumps(kept))
     readme.main(options)
     text = (folder / "README.md").read_text()
-    assert "| b | b_n32 | 3 / 4 | n/a | 0.200 | 0.200 | 0.200 | 0.667 [0.100, n/a] |" in text and text.index("| a |") < text.index("| b |")
+    assert "| b | b_n32 | 3 / 4 | n/a | 0.200 | 0.200 | 0.200 | 0.667 [0.100, n/a] |" in text and text.index(
+        "| a |"
+    ) < text.index("| b |")
 
 
 def test_our_own_readme_is_fresh():

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +14,13 @@ from sklearn.metrics import adjusted_rand_score
 
 from prm.dynamics import reader as readers
 from prm.errors import PrmError
+from prm.records import Problem, Sample
 from prm.roles import cluster, detector, naming
 from prm.roles.fit import Config, fit
 from prm.roles.live import watch
 from prm.roles.model import Roles
 from prm.roles.segments import owners
+from prm.signals import Context
 from prm.world.pretrain import Config as World
 from prm.world.pretrain import example
 
@@ -173,11 +176,49 @@ def test_live_refuses_another_model_and_rows_that_leave(roles, tmp_path):
         model(input_ids=torch.tensor([[5]]), past_key_values=cache)
 
 
+def test_live_tells_where_a_generation_without_a_cache_has_no_modes(roles):
+    from transformers import AutoModelForCausalLM
+
+    from prm import models
+
+    model = AutoModelForCausalLM.from_pretrained(models.resolve("world")).eval()
+    ids, options = torch.tensor([[5, 6, 7]]), {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    with watch(model, roles) as live:
+        model.generate(ids, use_cache=False, **options)
+        with pytest.raises(PrmError, match="use_cache=True"):
+            live.modes()
+        model.generate(ids, **options)
+        assert live.modes()[0].shape == (1, 3)
+
+
+def test_roles_bring_their_fitted_segmenter_along(tmp_path, monkeypatch):
+    from prm.roles import card
+    from prm.segmenters import attractor
+
+    rows = solutions(40)
+    fitted = {"name": "attractor", "form": "entropy", "layers": [1]}
+    with pytest.raises(PrmError, match="segmenter.path: missing"):
+        fit(rows, Config(readers.Config(layers=(1,)), fitted))
+    texts = [(Problem(p, p.rstrip("\n")), Sample(p, 0, text)) for p, text in rows]
+    attractor.fit(texts, attractor.Config(form="entropy"), Context(), tmp_path / "fitted")
+    monkeypatch.chdir(tmp_path)
+    config = Config(readers.Config(layers=(1,)), {**fitted, "path": "fitted"}, cluster.Config(roles=2))
+    made = fit(rows, config)
+    made.save("roles")
+    shutil.rmtree("fitted")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = Roles.load("../roles")
+    assert [r.segments for r in again.read(rows[:5])][0] and again.segmenter["path"] == "../roles/segmenter"
+    again.save("../roles")  # onto itself
+    assert Roles.load("../roles").segmenter_plugin().config.form == "entropy" and card._public("../roles") == "roles"
+
+
 def test_the_evaluation_prints_its_figures(capsys, tmp_path):
     from eval import roles as evaluation
 
     small = ["--texts", "60", "--seeds", "1", "--most", "3", "--repeats", "1"]
-    evaluation.main([*small, "--save", str(tmp_path), "--out", str(tmp_path / "roles.json")])
+    evaluation.main([*small, "--save", str(tmp_path), "--out", str(tmp_path / "figures.json")])
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert list(last)[: len(evaluation.LAST_LINE)] == list(evaluation.LAST_LINE)
     assert abs(last["ari_shuffled"]) < 0.05 < last["ari"] and last["detector_agreement"] >= 0.9

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -73,6 +73,6 @@ def policy_of(folder: Path, seed: int) -> Path:
     shipped = build(pretrain.Config, yaml.safe_load(POLICY.read_text()), str(POLICY))
     config = replace(shipped, out=str(folder), world=seed, seed=seed)
     card = folder / "world.json"  # written last
-    if not card.exists() or json.loads(card.read_text())["config"] != asdict(config):
+    if not card.exists() or build(pretrain.Config, json.loads(card.read_text())["config"], f"{card}: config") != config:
         pretrain.train(config)
     return folder

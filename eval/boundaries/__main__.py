@@ -36,6 +36,7 @@ from prm.world import pretrain
 UNBROKEN = "world-unbroken"
 WORLD_FORMS = ("entropy", "surprise", "quantiles", "change", "expected_untuned", "expected", "shown")
 ENCODER_LAYERS = (2, 4)
+FEWEST = 20  # texts that are sure to fill both halves
 ELSEWHERE = 150  # solutions that show their breaks
 
 
@@ -51,10 +52,15 @@ def small_world(n: int) -> dict:
 
 
 def real_text(data: Path, encoder: str, lm: str | None, each: int) -> dict:
-    """Places are counted in the encoder's tokens, whichever model reads."""
+    """Places are counted in the encoder's tokens, whichever model reads. Texts that one model cannot read are left out for all, so that all are
+    measured on the same ones."""
     hidden = texts.real(data, each)
     opened = Reader.open(Config(model=encoder, layers=ENCODER_LAYERS))
+    language = Reader.open(Config(model=lm, layers=_all_layers(lm))) if lm else opened
     traces = _read(opened, hidden)
+    told = _read(language, hidden) if lm else traces
+    read = [row for row in zip(hidden, traces, told, strict=True) if not (row[1].reason or row[2].reason)]
+    hidden, traces, told = map(list, zip(*read))
     views = _views(hidden, traces, traces)
     rivals = [(one, views) for one in contenders.controls()]
     rivals += [
@@ -62,10 +68,9 @@ def real_text(data: Path, encoder: str, lm: str | None, each: int) -> dict:
     ]
     rivals.append((_elsewhere(opened, data, hidden, ENCODER_LAYERS, "_encoder"), views))
     if lm:
-        opened = Reader.open(Config(model=lm, layers=_all_layers(lm)))
-        read = _views(hidden, _read(opened, hidden), traces)
-        rivals += [(one, read) for one in contenders.forms(opened.config.layers, WORLD_FORMS)]
-        rivals.append((_elsewhere(opened, data, hidden, opened.config.layers, ""), read))
+        seen, layers = _views(hidden, told, traces), language.config.layers
+        rivals += [(one, seen) for one in contenders.forms(layers, WORLD_FORMS)]
+        rivals.append((_elsewhere(language, data, hidden, layers, ""), seen))
     return measure(views, rivals, "real text")
 
 
@@ -105,11 +110,10 @@ def _read(reader: Reader, hidden: Sequence[texts.Hidden]) -> list[Traces]:
 
 
 def _views(hidden: Sequence[texts.Hidden], read: Sequence[Traces], counted: Sequence[Traces]) -> list[View]:
-    """Texts that one model cannot read are left out for all, so that all are measured on the same ones."""
+    """counted: whose tokens places are counted in."""
     return [
         View(one, traces, np.array([a for a, _ in tokens.spans]))
         for one, traces, tokens in zip(hidden, read, counted, strict=True)
-        if not tokens.reason
     ]
 
 
@@ -162,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lm", metavar="FOLDER", help="a language model for real text: entropy, surprise and KL flow")
     parser.add_argument("--out", type=Path, help="also write the last line there")
     given = parser.parse_args(arguments)
+    if given.n < FEWEST or given.each < FEWEST:
+        raise PrmError(f"--n, --each: fewer than {FEWEST} texts leave a half without any; give more")
     encoder = given.encoder or packaged_encoder()
     if given.lm and not (Path(given.lm) / "config.json").is_file():
         raise PrmError(f"--lm: {given.lm} holds no model; python -m eval.text_lm -o {given.lm} trains one")

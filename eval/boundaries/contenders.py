@@ -50,7 +50,7 @@ Settings = Iterator[tuple[str, Cutter]]  # what is chosen, in words, and what it
 
 @dataclass(frozen=True)
 class Contender:
-    """settings(tuning views): the cutters to choose from. few: tuned on FEW texts. draws: random, measured as often. learns: what it was told."""
+    """settings(tuning views): the cutters to choose from. few: tuned on FEW texts."""
 
     name: str
     settings: Callable[[Sequence[View]], Settings]

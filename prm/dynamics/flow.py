@@ -27,6 +27,7 @@ ROWS, COLUMNS = (
     1024,
     1024,
 )  # of a tile: 4 MiB in float32, which stays in a cache; wide enough for a matrix product at full speed
+WORKERS = 4  # tiles under way at once on a CPU, each with its logits and their softmax: bounds the memory, however many cores there are
 NAN = float("nan")
 
 
@@ -72,16 +73,16 @@ def _in_tiles(hidden: torch.Tensor, tokens: torch.Tensor, head: Head) -> Flow:
 def _expectations(block: torch.Tensor, head: Head) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """lse_t (R,), E_{p_t}[l_t] (R,) and E_{p_t}[l_{t-1}] (R,; of no account in the first row) of the rows (R, D).
 
-    Threads take tile after tile, each its own. Torch's way, every operation split over all threads, makes them wait for one another ten times
-    a tile, which on a busy machine took twice as long.
+    Workers take tile after tile, each its own, and share the threads out among them. Torch's way, every operation split over all threads, makes
+    them wait for one another ten times a tile, which on a busy machine took twice as long.
     """
     tiles, threads = range(0, head.vocabulary, COLUMNS), torch.get_num_threads()
-    workers = min(threads, len(tiles))
+    workers = min(threads, len(tiles), WORKERS)
     if block.is_cuda or workers == 1 or len(block) * head.vocabulary < ROWS * COLUMNS:
         return joined(*(part[None] for part in _share(block, head, iter(tiles))))
     left = iter(tiles)
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
             shares = [pool.submit(_share, block, head, left) for _ in range(workers)]
     finally:
         torch.set_num_threads(threads)  # threads to come would take the workers' setting for their own

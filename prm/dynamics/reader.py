@@ -5,7 +5,7 @@
 
 A text comes with what stood before it (its prompt), which is read but has no traces of its own. Prompt and text are tokenised one by one and joined
 as ids, so every token's characters are known. A text longer than the model's positions, or than `max_tokens`, is read in windows: each brings along
-`max_tokens // 2` tokens of the text before it (and the prompt), whose traces are dropped; a causal model's later traces so depend on at least that much past.
+as many tokens of the text before it as fill half the room behind the prompt, whose traces are dropped; a causal model's later traces so depend on at least that much past.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from prm.errors import PrmError
 
 if TYPE_CHECKING:
     import torch
+
+    from prm.signals import Context
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 BUDGET = {"cpu": 4096, "cuda": 65536}  # padded tokens of one batch
@@ -53,8 +55,19 @@ class Config:
 
 
 def check(config: Config) -> None:
-    """PrmError for a model that cannot be read; loads nothing."""
+    """PrmError for a model that cannot be read, or layers that it lacks; loads nothing, and asks no hub."""
     models.check(config.model)
+    facts = models.facts(config.model)
+    shape = facts.get("text_config", facts)
+    count = shape.get("num_hidden_layers", shape.get("n_layer"))
+    if count is not None:
+        _layers(config.layers, count)
+
+
+def has_head(model: str) -> bool | None:
+    """Whether a folder's model makes next-token distributions; None where only loading it tells."""
+    named = models.facts(model).get("architectures")
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in named) if named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +94,18 @@ class Reader:
         self._before, self._behind = specials(tokenizer)
 
     @classmethod
-    def open(cls, config: Config) -> Reader:
-        """Loads the model: with its head where it has one, else as an encoder. Raises PrmError if transformers cannot read it."""
+    def open(cls, config: Config, context: Context | None = None) -> Reader:
+        """Loads the model: with its head where it has one, else as an encoder. context: keeps it, for readers of the same weights. Raises PrmError if
+        transformers cannot read it."""
         import torch
-        from transformers import AutoConfig, AutoTokenizer
-
-        from prm.dynamics.head import head_of
 
         check(config)
         device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         dtype = config.dtype if config.dtype != "auto" else "bfloat16" if device.startswith("cuda") else "float32"
-        path = models.resolve(config.model)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            kind = _auto_class(AutoConfig.from_pretrained(path, trust_remote_code=False))
-            model = kind.from_pretrained(
-                path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-            )
-        except (OSError, ValueError) as error:
-            raise PrmError(f"model {config.model}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
-        model = model.to(device).eval()
-        return cls(config, model, tokenizer, head_of(model) if model.get_output_embeddings() is not None else None)
+        if context is None:
+            return cls(config, *_load(config, dtype, device))
+        weights = ("weights", config.model, dtype, device)
+        return cls(config, *context.cached(weights, lambda: _load(config, dtype, device)))
 
     def read(
         self,
@@ -125,6 +129,8 @@ class Reader:
         made = []
         for (windows, spans, reason), found in zip(cut, parts):
             found = [values for _, values in sorted(found, key=lambda part: part[0])]
+            if any(values is None for values in found):
+                found, reason = [], "not_finite"
             # along the tokens: the last axis, of states the one before
             joined = {
                 k: np.concatenate([f[k] for f in found], axis=1 if k == "hidden_LTD" else -1)
@@ -170,8 +176,8 @@ class Reader:
             yield jobs[start : start + count]
             start += count
 
-    def _batch(self, windows: list[_Window], hidden: bool, traces: bool) -> list[dict]:
-        """Each window's values by field of `Traces`, of its tokens from `begin` to the closing special tokens."""
+    def _batch(self, windows: list[_Window], hidden: bool, traces: bool) -> list[dict | None]:
+        """Each window's values by field of `Traces`, of its tokens from `begin` to the closing special tokens; None where a state is no finite number."""
         import torch
 
         from prm.dynamics.head import states
@@ -187,7 +193,9 @@ class Reader:
             layers_LBTD = (
                 out.last_hidden_state[None] if last else torch.stack([out.hidden_states[k] for k in self.layers])
             )
-            return self._told(windows, ids, out.last_hidden_state, layers_LBTD, hidden, traces)
+            made = self._told(windows, ids, out.last_hidden_state, layers_LBTD, hidden, traces)
+            good_BT = layers_LBTD.isfinite().all(-1).all(0) & out.last_hidden_state.isfinite().all(-1)
+            return [told if good else None for told, good in zip(made, (good_BT | (mask == 0)).all(1).tolist())]
 
     def _told(
         self, windows, ids, top_BTD: torch.Tensor, layers_LBTD: torch.Tensor, hidden: bool, traces: bool
@@ -225,6 +233,28 @@ class Reader:
         columns = [getattr(made, name).cpu().split(lengths) for name in FLOW]
         for b, rows in enumerate(kept):
             yield {f"{name}_T": column[b][rows.start - starts[b] :].numpy() for name, column in zip(FLOW, columns)}
+
+
+def _load(config: Config, dtype: str, device: str) -> tuple:
+    """The model, its tokenizer and its head."""
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    from prm.dynamics.head import head_of
+
+    path = models.resolve(config.model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        shape = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        _layers(
+            config.layers, shape.get_text_config().num_hidden_layers
+        )  # of a hub's model: before the weights are read
+        options = {"dtype": getattr(torch, dtype), "use_safetensors": True, "trust_remote_code": False}
+        model = _auto_class(shape).from_pretrained(path, **options)
+    except (OSError, ValueError) as error:
+        raise PrmError(f"model {config.model}: cannot be loaded: {str(error).strip().splitlines()[0]}") from error
+    model = model.to(device).eval()
+    return model, tokenizer, head_of(model) if model.get_output_embeddings() is not None else None
 
 
 def _auto_class(config):

@@ -21,7 +21,8 @@ class Traces:
     curl_LT: |h_t - 2 h_{t-1} + h_{t-2}|; curl_norm_LT: that over |h_t - h_{t-1}|; turn_LT: the angle between h_t - h_{t-1} and
         h_{t-1} - h_{t-2}, radians; rpi_LT: cosine of h_t with the mean of the `window` states before it (of as many as there are).
     hidden_LTD: the states themselves, where they were asked for.
-    reason: "" or why there are no traces: "no_tokens", "prompt_too_long".
+    reason: "" or why there are no traces: "no_tokens", "prompt_too_long", "not_finite" (a state is not a finite number: damaged weights, or a
+        type too narrow).
     """
 
     spans: tuple[tuple[int, int], ...] = ()

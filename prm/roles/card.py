@@ -110,7 +110,9 @@ def text(folder: store.Folder, roles: Roles, roles_id: str, read: corpus.Config)
         model=f"`{_public(roles.reader.model)}`",
         fingerprint=roles.fingerprint,
         layer=roles.reader.layers[0],
-        segmenter=json.dumps(dict(roles.segmenter)),
+        segmenter=json.dumps(
+            {k: _public(v) if k in ("model", "path") and v else v for k, v in roles.segmenter.items()}
+        ),
         roles=len(roles.names),
         fitted=sum(role.size for role in roles.roles),
         roles_id=roles_id,

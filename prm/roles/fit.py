@@ -39,6 +39,10 @@ def check(config: Config) -> None:
     readers.check(config.reader)
     plugin = plugins.build("segmenters", config.segmenter, "name", None, "segmenter")
     plugins.check(plugin.module, plugin.config)
+    if plugins.needs_fit(plugin):
+        raise PrmError(
+            f"segmenter.path: missing; {plugin.name} is fitted first: `prm segmenter CORPUS -o FOLDER`, then path: FOLDER"
+        )
 
 
 def fit(
@@ -84,7 +88,7 @@ def gather(
 
     check(config)
     context = context or Context()
-    reader = context.cached(("reader", config.reader), lambda: readers.Reader.open(config.reader))
+    reader = context.cached(("reader", config.reader), lambda: readers.Reader.open(config.reader, context))
     plugin = plugins.build("segmenters", config.segmenter, "name", None, "segmenter")
     # In a random order, so that the states kept for the detector are of all kinds of rows.
     order = np.random.default_rng(config.cluster.seed).permutation(len(rows))

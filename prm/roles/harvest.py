@@ -24,7 +24,7 @@ from prm.corpus import Document
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.roles import card
-from prm.roles.model import Roles
+from prm.roles.model import SEGMENTER, Roles
 from prm.roles.segments import cuts
 from prm.signals import Context
 
@@ -56,7 +56,7 @@ class Segment:
 
     start, end: its characters in the document, end exclusive. role: its number in the roles' folder. confidence: of the role, in [0, 1].
     centre: "HASH-ROLE", which names the role's centre among all roles ever fitted. tokens: of the roles' model.
-    reason: "" or why there are no segments: of `corpus.Document`, of the reader ("prompt_too_long"), "no_steps". Then segment, role, confidence are None.
+    reason: "" or why there are no segments: of `corpus.Document`, of the reader ("prompt_too_long", "not_finite"), "no_steps". Then segment, role, confidence are None.
     """
 
     document: str
@@ -114,7 +114,7 @@ def label(documents: Sequence[Document], roles: Roles, roles_id: str, context: C
     usable = [(d.prompt, d.text) for d in documents if not d.reason]
     made = iter(())
     if usable:
-        reader = context.cached(("reader", roles.reader), roles.open_reader)
+        reader = context.cached(("reader", roles.reader), lambda: roles.open_reader(context))
         made = chain.from_iterable(cuts(b, reader, roles.segmenter_plugin(), context) for b in _batches(usable))
     for document in documents:
         yield (
@@ -192,7 +192,8 @@ def _facts(roles_folder: str | Path, config: Config) -> dict[str, Any]:
     """What decides the rows. A corpus on this disk goes by its content, not by its path."""
     content = corpus.identity(config.corpus)
     known = {} if content is None else {"path": f"content {store.digest(content)}"}
-    files = [store.fingerprint(Path(roles_folder) / name) for name in ("roles.json", "roles.safetensors")]
+    parts = [Path(roles_folder) / name for name in ("roles.json", "roles.safetensors", SEGMENTER)]
+    files = [store.fingerprint(part) for part in parts if part.exists()]
     settings = configs.plain(config)
     return {"version": VERSION, "roles": store.digest(files), **settings, "corpus": settings["corpus"] | known}
 

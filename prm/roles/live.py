@@ -67,7 +67,7 @@ class Live:
 
     def __init__(self, roles: Roles, device: torch.device):
         self._detector = roles.detector(str(device))
-        self._prompt = True
+        self._prompt, self._cached = True, True
         self._made: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     @property
@@ -75,10 +75,15 @@ class Live:
         return self._made[-1] if self._made else None
 
     def modes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(role_RT int, confidence_RT float32, switched_RT bool) of the T tokens read so far in the last generation. (0, 0) arrays before any."""
+        """(role_RT int, confidence_RT float32, switched_RT bool) of the T tokens read so far in the last generation. (0, 0) arrays before any. PrmError
+        where it had no cache: each step then reads all from the start, and no token comes alone."""
         import numpy as np
         import torch
 
+        if not self._cached:
+            raise PrmError(
+                "roles: the model ran without a cache; generate with use_cache=True, or use Roles.read afterwards"
+            )
         if not self._made:
             return np.empty((0, 0), int), np.empty((0, 0), np.float32), np.empty((0, 0), bool)
         return tuple(torch.stack(column, 1).cpu().numpy() for column in zip(*self._made))
@@ -87,7 +92,7 @@ class Live:
         given = next(x for x in (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds")) if x is not None)
         cache = kwargs.get("past_key_values")
         fresh = cache is None or not cache.get_seq_length()
-        self._prompt = fresh or given.shape[1] > 1
+        self._prompt, self._cached = fresh or given.shape[1] > 1, kwargs.get("use_cache") is not False
         if fresh:
             self._detector.reset()
             self._made = []

@@ -2,11 +2,13 @@
 
 roles.json           version, reader and segmenter, the model's fingerprint, how the number was chosen, each role's name, size and typical spans
 roles.safetensors    everything numeric
+segmenter/           the fitted segmenter that the texts were cut with, if it was one that learns
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from prm.signals import Context
 
 VERSION = 1
+SEGMENTER = "segmenter"
 _CLUSTERS = ("mean_D", "scale_D", "axes_PD", "centres_KP", "reach_K")
 _HEAD = ("weight_KD", "bias_K", "start_2D", "start_bias_1")
 
@@ -46,7 +49,7 @@ class Reading:
 
     spans: each token's characters. segments: each segment's (first, exclusive last) character. segment_T: each token's segment. centres_ND: mean states.
     role_N, confidence_N: offline, from the centres. mode_T, mode_confidence_T: live, from the states up to each token.
-    reason: "" or why there is nothing: "no_tokens", "prompt_too_long", "no_steps".
+    reason: "" or why there is nothing: "no_tokens", "prompt_too_long", "not_finite", "no_steps".
     """
 
     spans: tuple[tuple[int, int], ...] = ()
@@ -92,12 +95,12 @@ class Roles:
 
         return self.detector().detect([torch.as_tensor(hidden_TD)])[0]
 
-    def open_reader(self) -> readers.Reader:
-        """The model. Raises PrmError where its weights are not those that the roles were found in."""
+    def open_reader(self, context: Context | None = None) -> readers.Reader:
+        """The model; context: as of `Reader.open`. Raises PrmError where its weights are not those that the roles were found in."""
         path = models.resolve(self.reader.model)
         if Path(path).is_dir():
             self.check_weights(models.weights_fingerprint(path))
-        reader = readers.Reader.open(self.reader)
+        reader = readers.Reader.open(self.reader, context)
         self.check_weights(models.weights_fingerprint(path, reader.model.config))
         return reader
 
@@ -119,7 +122,7 @@ class Roles:
         from prm.signals import Context
 
         context = context or Context()
-        reader = context.cached(("roles.reader", self.reader, self.fingerprint), self.open_reader)
+        reader = context.cached(("roles.reader", self.reader, self.fingerprint), lambda: self.open_reader(context))
         detector, made = self.detector(), []
         found = cuts(rows, reader, self.segmenter_plugin(), context, progress)
         while chunk := list(islice(found, CHUNK)):  # whose streams go side by side
@@ -146,6 +149,11 @@ class Roles:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        segmenter = configs.plain(self.segmenter)
+        if fitted := segmenter.get("path"):  # copied: the folder may be taken elsewhere
+            if Path(fitted).resolve() != (folder / SEGMENTER).resolve():
+                shutil.copytree(fitted, folder / SEGMENTER, dirs_exist_ok=True)
+            segmenter["path"] = SEGMENTER
         arrays = {f"clusters.{name}": getattr(self.clusters, name) for name in _CLUSTERS}
         arrays |= {f"head.{name}": getattr(self.head, name) for name in _HEAD}
         arrays |= {"clusters.spread": np.array(self.clusters.spread), "margin": np.array(self.margin)}
@@ -156,7 +164,7 @@ class Roles:
             "model": self.reader.model,
             "fingerprint": self.fingerprint,
             "reader": configs.plain(self.reader),
-            "segmenter": configs.plain(self.segmenter),
+            "segmenter": segmenter,
             "roles": [asdict(role) for role in self.roles],
             "report": configs.plain(self.report),
         }
@@ -172,7 +180,7 @@ class Roles:
             clusters = {name: arrays[f"clusters.{name}"] for name in _CLUSTERS}
             return cls(
                 configs.build(readers.Config, card["reader"], f"{folder / 'roles.json'}: reader"),
-                card["segmenter"],
+                card["segmenter"] | ({"path": str(folder / SEGMENTER)} if card["segmenter"].get("path") else {}),
                 card["fingerprint"],
                 tuple(Role(r["name"], r["size"], tuple(r["typical"])) for r in card["roles"]),
                 Clusters(**clusters, spread=arrays["clusters.spread"].item()),

@@ -25,7 +25,7 @@ class Cut:
     """One text in segments, each of which holds a token (a step without one joins the next).
 
     spans: the tokens' characters. segments: the segments' characters, one after another. segment_T: each token's segment. centres_ND: mean states, float32.
-    reason: "" or why there are no segments: the reader's ("no_tokens", "prompt_too_long") or "no_steps".
+    reason: "" or why there are no segments: the reader's ("no_tokens", "prompt_too_long", "not_finite") or "no_steps".
     """
 
     spans: tuple[tuple[int, int], ...] = ()

@@ -16,6 +16,7 @@ The model reads the solution behind its problem. Measured beside delimiters, gri
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 FORMS = ("quantiles", "change", "entropy", "surprise", "expected", "shown")
 FITTED = ("entropy", "surprise", "expected", "shown")
 EDGES, JOIN = ("token", "word"), ("union", "agree")
-CLOSING = ".,;:!?)]}"  # ends what stands before it, never begins a step
+CLOSING = ".,;:!?)]}。，、；：！？）」』】"  # ends what stands before it, never begins a step
+# Lao and Thai, Burmese, Khmer, Japanese, Chinese: scripts without spaces
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 FIT_TOKENS = 100_000  # enough for a head; more would only take memory (width 4096: 1.6 GB a layer)
 
 
@@ -87,7 +92,11 @@ class Config:
 
 def check(config: Config) -> None:
     """PrmError for a model or fitted segmenter that cannot be used; loads no model."""
-    models.check(config.model)
+    reader.check(config.reader)
+    if config.form in ("entropy", "surprise", "expected") and reader.has_head(config.model) is False:
+        raise PrmError(
+            f"segmenter.form: {config.form} needs a language model's output projection, and {config.model} has none; take change or shown"
+        )
     if config.path:
         learned, path = _load(config), models.resolve(config.model)
         if Path(path).is_dir():
@@ -178,13 +187,13 @@ def _character(text: str, at: int, edges: str) -> int:
 
 
 def _inside(text: str, at: int) -> bool:
-    """Whether `at` lies inside a word, or a number such as 1,000.5."""
+    """Whether `at` lies inside a word, or a number such as 1,000.5. Chinese, Japanese, Thai and their like show no words: never inside one."""
     left, right = text[at - 1], text[at]
     if right in ".," and left.isdigit():
         return text[at + 1 : at + 2].isdigit()
     if left in ".," and right.isdigit():
         return text[max(at - 2, 0) : at - 1].isdigit()
-    return left.isalnum() and right.isalnum()
+    return left.isalnum() and right.isalnum() and not UNSPACED.match(left) and not UNSPACED.match(right)
 
 
 def _agreed(shown: set[int], cuts: set[int], traces: Traces, near: int) -> set[int]:
@@ -195,7 +204,7 @@ def _agreed(shown: set[int], cuts: set[int], traces: Traces, near: int) -> set[i
 
 
 def _reader(config: Config, context) -> reader.Reader:
-    return context.cached(("reader", config.reader), lambda: reader.Reader.open(config.reader))
+    return context.cached(("reader", config.reader), lambda: reader.Reader.open(config.reader, context))
 
 
 def _learned(config: Config, context) -> Learned | None:
