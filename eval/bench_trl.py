@@ -245,18 +245,19 @@ def _loss_error(prm, trainer, items) -> float:
     from accelerate.utils import send_to_device
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    from prm import linear
+    from prm import linear, sharing
     from prm.collate import pad
 
     parts = [trainer.train_dataset[i] for i in range(ACCUMULATE)]
     batches, total = trainer.get_batch_samples(iter(parts), ACCUMULATE, prm.network.device)
     with torch.no_grad(), linear.fast():
         to = prm.network.device
-        made = sum(
-            float(trainer.compute_loss(prm.network, send_to_device(b, to), num_items_in_batch=total)) for b in batches
-        )
+        with sharing.attending(prm.network):
+            losses = [
+                trainer.compute_loss(prm.network, send_to_device(b, to), num_items_in_batch=total) for b in batches
+            ]
+            made = float(sum(losses))
         exact, loss, weight = copy.deepcopy(prm.network).double().cpu(), 0.0, 0.0
-        exact.base().set_attn_implementation("sdpa")
         for item in (items[i] for part in trainer.train_dataset.plan[:ACCUMULATE] for i in part):
             batch = pad([item.window], 0)
             hidden = exact.hidden(**batch)

@@ -75,6 +75,7 @@ class HeldOut:
     def measure(self) -> dict[str, float]:
         """eval_loss: the training's loss without dynamic weights; eval_auroc: where the labels have both classes."""
         import torch
+        from accelerate.utils import send_to_device
         from sklearn.metrics import roc_auc_score
 
         from prm import linear
@@ -84,7 +85,7 @@ class HeldOut:
         model.eval()
         top, bottom = 0.0, 0.0
         for batch in (self.batches[i] for i in range(len(self.batches))):
-            batch = trainer._prepare_inputs(batch)
+            batch = send_to_device(batch, trainer.args.device)
             labels = [batch.pop(name) for name in ("values", "weights", "groups")]
             with torch.no_grad(), trainer.compute_loss_context_manager(), linear.fast():
                 logits = model(**batch)

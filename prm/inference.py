@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from prm import branches, linear
+from prm import branches, linear, sharing
 from prm.collate import pad
 from prm.encode import Window
 
@@ -52,7 +52,7 @@ def score_shared(prm: PRM, windows: Sequence[Window]) -> Iterator[tuple[list[int
             both = branches.shared(np.asarray(mine[-1].ids), np.asarray(row.ids))
             keep = [(len(mine) - 1, 0, min([both, *row.reads[:1]]))]
         with _computing():
-            logits, kept = branches.run(prm.network, prm.network, mine, keep)
+            logits, kept = sharing.run(prm.network, prm.network, mine, keep)
         if following:
             row = replace(row, kept=tuple(kept), past=len(kept[0]))
         yield batch, _sigmoids(logits, [one.reads for one in mine])
@@ -66,7 +66,7 @@ def score_rows(
         mine = [rows[i] for i in batch]
         keep = [(r, row.past, len(row.ids)) for r, row in enumerate(mine)]
         with _computing():
-            logits, states = branches.run(prm.network, prm.network, mine, keep)
+            logits, states = sharing.run(prm.network, prm.network, mine, keep)
         yield batch, states, _sigmoids(logits, [row.reads for row in mine])
 
 

@@ -60,8 +60,6 @@ class Network(nn.Module):
 
     def hidden(self, at, **inputs) -> torch.Tensor:
         """What the head reads, (S, d)."""
-        if "paths" in inputs:  # a mask of four dimensions is taken as it is; for none, one of N x N would be made
-            inputs["attention_mask"] = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=at.device)
         if not self.scaled:
             return self.backbone(**inputs).last_hidden_state.flatten(0, 1)[at]
         hidden = self.backbone(output_hidden_states=True, **inputs).hidden_states[-2].flatten(0, 1)[at]

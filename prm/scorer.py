@@ -7,7 +7,7 @@
     ((three, scores),) = scorer.extend([(one, [c])])                     # costs c's tokens
 
 What several texts begin with goes through the model once: a problem for all its solutions, and steps that they share. Where a
-network cannot do that exactly (branches.exact: encoders, ...), every text is a row of its own and `extend` reads the whole
+network cannot do that exactly (sharing.exact: encoders, ...), every text is a row of its own and `extend` reads the whole
 window again: the same calls, more time. (An encoder's score of a step depends on the steps behind it, too: `extend` gives
 those of the solution so far.)
 
@@ -59,11 +59,11 @@ class Scorer:
     """Of one PRM, whose weights must not change between a Partial's making and its extension."""
 
     def __init__(self, prm: PRM):
-        from prm import branches
+        from prm import sharing
 
         self.prm = prm
         with _evaluating(prm):
-            self.shares = branches.exact(prm.network, prm.config.max_tokens)
+            self.shares = sharing.exact(prm.network, prm.config.max_tokens)
 
     def score(
         self, pairs: Iterable[tuple[str, Sequence[str]]], progress: Callable[[int], None] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,6 +127,10 @@ class StepTrainer(Trainer):
         if self.is_fsdp_enabled and self.accelerator.state.fsdp_plugin.fsdp_version != 2:
             raise PrmError("accelerate: FSDP of version 1 is not supported; launch with --fsdp_version 2")
 
+    def train(self, *args, **options):
+        with sharing.attending(self.model) if self.settings.share_prompts else nullcontext():
+            return super().train(*args, **options)
+
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """AdamW with the head at its own rate."""
         rate = self.settings.lr if self.settings.head_lr is None else self.settings.head_lr
@@ -231,9 +236,11 @@ class _Steps(TrainerCallback):
 
 def check_rows(prm: PRM, config: Config) -> None:
     """Windows share rows or prompts only where this very network keeps them apart."""
-    if config.share_prompts:
-        sharing.check_sight(prm.network.base().config, prm.config.max_tokens)
-        sharing.use(prm.network)
+    if config.share_prompts and not sharing.exact(prm.network, prm.config.max_tokens):
+        raise PrmError(
+            f"train.share_prompts: {prm.config.backbone!r} cannot share prompts exactly: it is an encoder, has layers that see fewer "
+            f"than prm.max_tokens ({prm.config.max_tokens}) tokens, or attention of its own kind; set it to false"
+        )
     if not config.packed:
         return
     try:

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from prm import branches, inference
+from prm import branches, inference, sharing
 from prm.collate import pad
 from prm.encode import encode_many
 from prm.errors import PrmError
@@ -100,7 +100,7 @@ def test_an_encoder_reads_the_whole_again(tmp_path):
 def test_only_new_tokens_are_computed(tmp_path, monkeypatch):
     prm, computed = made(tmp_path), []
     plan = branches.plan
-    monkeypatch.setattr(branches, "plan", lambda rows: computed.append(plan(rows)) or computed[-1])
+    monkeypatch.setattr(sharing, "plan", lambda rows: computed.append(plan(rows)) or computed[-1])
     count = lambda: _count(computed)
     prm.scorer
     computed.clear()
@@ -134,14 +134,14 @@ def test_a_partial_keeps_its_own_tokens_and_its_parents(tmp_path):
 def test_a_network_that_sees_fewer_tokens_than_a_window_holds_is_read_row_by_row(tmp_path):
     prm = made(tmp_path)
     config = prm.network.base().config
-    assert branches.exact(prm.network, 64)
+    assert sharing.exact(prm.network, 64)
     for name, value in (("sliding_window", 32), ("rope_parameters", {"rope_type": "dynamic", "rope_theta": 1e4})):
         known = getattr(config, name, None)
         setattr(config, name, value)
-        assert not branches.exact(prm.network, 64)
+        assert not sharing.exact(prm.network, 64)
         setattr(config, name, known)
     config.sliding_window = 64
-    assert branches.exact(prm.network, 64)
+    assert sharing.exact(prm.network, 64)
 
 
 def test_what_cannot_be_scored_is_told(tmp_path):
