@@ -19,6 +19,7 @@ from typing import Any
 
 from prm.apply import Usage, of_steps, of_text, read_usage, segmenter_of
 from prm.errors import PrmError
+from prm.joining import joined
 from prm.jsonl import text_of, try_rows, write_rows
 from prm.plugins import Plugin
 from prm.progress import progress, say
@@ -26,14 +27,14 @@ from prm.records import Problem, Sample, Steps
 from prm.signals import Context
 
 WINDOW = 4096  # rows of a window; enough for batches of like lengths
-BAD = "bad_row"
+BAD, GLUED = "bad_row", "glued"
 CHARS = 8_000_000  # of a window's solutions: what bounds memory where rows are long
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
     """A row of the file. number: its line, from 1. id: what its scores are found by. steps: None where they are still to be
-    cut from the text; brought: the row had them. reason: "" or why there is nothing to score."""
+    cut from the text; brought: the row had them. glued: nothing stands between them. reason: "" or why there is nothing to score."""
 
     number: int
     id: str | int
@@ -41,6 +42,7 @@ class Solution:
     sample: Sample | None = None
     steps: Steps | None = None
     brought: bool = False
+    glued: bool = False
     reason: str = ""
 
     @property
@@ -56,8 +58,13 @@ def score_file(path: str, folder: Path, out: str, separator: str = "") -> int:
     """
     usage, reasons = read_usage(folder), Counter()
     rows = write_rows(out, _scored(path, folder, usage, separator, reasons))
+    glued = reasons.pop(GLUED, 0)
     told = ", ".join(f"{n:,} {why}" for why, n in reasons.items())
     say(f"{rows:,} solutions -> {out}" + (f"; not scored: {told}" if told else ""))
+    if glued:
+        say(
+            f"{path}: {glued:,} rows have steps with nothing between them, and were read so; --separator '\\n\\n' puts a blank line there"
+        )
     return rows
 
 
@@ -74,6 +81,7 @@ def _scored(path: str, folder: Path, usage: Usage, separator: str, reasons: Coun
         window = _cut(window, segmenter, context)
         found = iter(score_samples(prm, [(s.problem, s.sample, s.steps) for s in window if s.sample], folder.name))
         for solution in window:
+            reasons[GLUED] += solution.glued
             made = _row(solution, next(found) if solution.sample else None)
             if "reason" in made:
                 reasons[made["reason"].split(":")[0]] += 1
@@ -101,7 +109,9 @@ def _solution(row: dict, number: int, usage: Usage, separator: str, where: str) 
     problem = Problem(str(id), text_of(row, ["problem", "question"], where))
     if row.get("steps") is None:
         return Solution(number, id, *of_text(problem, 0, row, usage, where))
-    return Solution(number, id, *of_steps(problem, 0, row, where, separator), brought=True)
+    found = of_steps(problem, 0, row, where, separator)
+    glued = not separator and joined(row["steps"], "\n") != row["steps"]
+    return Solution(number, id, *found, brought=True, glued=glued)
 
 
 def _id(row: dict, number: int) -> str | int:

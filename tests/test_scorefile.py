@@ -41,11 +41,14 @@ def test_scores_are_the_prms_in_the_rows_order_over_windows(prm, tmp_path):
         assert row.keys() == {"id", "scores"} and row["scores"] == pytest.approx(scores, abs=1e-5)
 
 
-def test_the_separator_stands_between_steps_that_show_none(prm, tmp_path):
+def test_the_separator_stands_between_steps_that_show_none(prm, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PRM_QUIET")
     rows = [{**BENCH, "steps": steps} for steps in (["so one .", "two ."], ["so one .\n", "two ."])]
     plain, shown = scored(prm, tmp_path, rows)
+    assert "1 rows have steps with nothing between them" in capsys.readouterr().err
     parted, same = scored(prm, tmp_path, rows, separator="\n")
     assert parted["scores"] == pytest.approx(shown["scores"], abs=1e-6) and same == shown
+    assert "nothing between" not in capsys.readouterr().err
     assert plain["scores"] != pytest.approx(shown["scores"], abs=1e-6)
 
 
