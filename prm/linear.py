@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -9,6 +10,8 @@ from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 FEW = 64  # below so many tokens MKL is the faster
+# oneDNN keeps a kernel for every size it has seen, by default 1,024 of them: hundreds of MiB where all batches differ in size.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def fast() -> AbstractContextManager:

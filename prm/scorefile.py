@@ -63,7 +63,8 @@ def score_file(path: str, folder: Path, out: str, separator: str = "") -> int:
     say(f"{rows:,} solutions -> {out}" + (f"; not scored: {told}" if told else ""))
     if glued:
         say(
-            f"{path}: {glued:,} rows have steps with nothing between them, and were read so; --separator '\\n\\n' puts a blank line there"
+            f"{path}: nothing stands between the steps of some rows ({glued:,}), and so they were read; "
+            "--separator '\\n\\n' puts a blank line there"
         )
     return rows
 

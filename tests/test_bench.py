@@ -45,6 +45,7 @@ def test_parts_merge_under_their_own_keys(tmp_path, monkeypatch):
     out = tmp_path / "runs" / "bench.json"
     monkeypatch.setitem(bench.PARTS, "dynamics", lambda: {"dynamics": {"time_ratio": 1.0}})
     monkeypatch.setitem(bench.PARTS, "train", lambda: {})
+    monkeypatch.setitem(bench.PARTS, "score", lambda: {})
     assert bench.main(["dynamics", "--out", str(out)]) == 0
     bench.merge(out, {"other": 2})
     assert bench.main(["--out", str(out)]) == 0

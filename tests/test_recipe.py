@@ -110,6 +110,7 @@ def test_every_committed_recipe_loads(path):
     from prm import config, labelling, reasking
     from prm import given as step_labels
     from prm.roles import recipe as roles
+    from prm.search import _recipe as search
     from prm.segmenters import _recipe as segmenter
     from prm.world import pretrain
 
@@ -123,6 +124,8 @@ def test_every_committed_recipe_loads(path):
         labelling.load(path)
     elif "after_error" in mapping:
         step_labels.load(str(path), "world", None)
+    elif "methods" in mapping:
+        search.load(str(path))
     elif "cluster" in mapping:
         roles.load(path, "x.jsonl")
     elif "corpus" in mapping:
