@@ -66,17 +66,25 @@ class Engine:
 
 
 class Prm:
-    """calls: how many pairs each was given. refuse: a text in problems that it refuses."""
+    """Its own scorer; a Partial is (problem, steps). calls: how many solutions each was given. refuse: a text in problems
+    that it refuses."""
 
     def __init__(self, refuse=None):
-        self.calls, self.refuse = [], refuse
+        self.calls, self.refuse, self.scorer = [], refuse, self
 
-    def score_batch(self, pairs):
+    def open(self, problem):
+        if self.refuse and self.refuse in problem:
+            raise PrmError("too long")
+        return problem, ()
+
+    def extend(self, pairs):
         self.calls.append(len(pairs))
-        for number, (problem, _) in enumerate(pairs, 1):
-            if self.refuse and self.refuse in problem:
-                raise PrmError(f"solution {number}: too long")
-        return [[self._score(steps[: k + 1]) for k in range(len(steps))] for _, steps in pairs]
+        made = []
+        for (problem, known), steps in pairs:
+            whole = (*known, *steps)
+            assert steps, "nothing to score"
+            made.append(((problem, whole), [self._score(whole[: k + 1]) for k in range(len(known), len(whole))]))
+        return made
 
     @staticmethod
     def _score(steps):

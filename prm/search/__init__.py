@@ -2,9 +2,10 @@
 
 search(problems: Sequence[Problem], engine, prm, config) -> list[Found]     one a problem, in their order
 
-engine: anything with `sample(problems, sampling, prefixes)` (prm/engines). prm: anything with
-`score_batch([(problem, steps)])` (prm/model.py). A method is written for one problem (see `_rounds.Method`); all
-problems advance together, one call of the engine and one of the PRM a round.
+engine: anything with `sample(problems, sampling, prefixes)` (prm/engines). prm: anything with a `scorer`, of which
+`open` and `extend` are asked (prm/scorer.py): a step costs its own tokens, not those before it. A method is written
+for one problem (see `_rounds.Method`); all problems advance together, one call of the engine and one of the PRM a
+round.
 
 Every method has the same tokens: `budget` of them are drawn for a problem and none more, wherever they end up;
 what is cut off or thrown away counts. The value of a solution, begun or finished, is its steps' scores reduced to
@@ -25,7 +26,8 @@ CHOOSE = ("vote", "best")
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A solution as far as it is drawn. steps: joined they are its text. scores: the PRM's, one a step.
+    """A solution as far as it is drawn. steps: joined they are its text. scores: the PRM's, one a step. partial: what
+    the PRM keeps of the scored steps; None before the first, and of finished solutions.
 
     ahead: text that was drawn behind the last step, not yet a whole step; ended: the policy ended the solution
     behind it.
@@ -39,6 +41,7 @@ class Path:
     ended: bool = False
     tokens: int = 0
     ahead_tokens: int = 0
+    partial: Any = field(default=None, compare=False, repr=False)
 
     @property
     def text(self) -> str:
@@ -50,7 +53,7 @@ class Path:
 
     def fresh(self) -> Path:
         """The same steps without what was drawn behind them: another draw from here."""
-        return Path(self.steps, self.scores, tokens=self.tokens)
+        return Path(self.steps, self.scores, tokens=self.tokens, partial=self.partial)
 
     def times(self, n: int) -> list[Path]:
         """n ways on from here; what was drawn already is one of them: a draw from the policy like the others,

@@ -119,12 +119,19 @@ def _cut(jobs: Sequence[tuple[Lane, Job]], config: Common, context: Context) -> 
     ]
     for (_, job), (_, sample), steps in zip(jobs, rows, cutter.module.cut(rows, cutter.config, context)):
         if job.whole and job.path.ended:
-            total = job.path.tokens + job.path.ahead_tokens
-            job.path, job.done = Path(tuple(steps.cut(sample.text)), ended=True, tokens=total), True
+            job.path, job.done = _whole(job.path, tuple(steps.cut(sample.text))), True
         elif not job.whole:
             _step(job, sample.text, steps.ends)
         if job.done and not job.path.steps:
             job.reason = "empty"
+
+
+def _whole(path: Path, steps: tuple[str, ...]) -> Path:
+    """The path as these steps, ended; scored as far as it was, where these are still its first steps."""
+    ended = Path(steps, ended=True, tokens=path.tokens + path.ahead_tokens)
+    if steps[: len(path.steps)] == path.steps:
+        return replace(ended, scores=path.scores, partial=path.partial)
+    return ended
 
 
 def _step(job: Job, text: str, ends: Sequence[int]) -> None:
@@ -135,7 +142,7 @@ def _step(job: Job, text: str, ends: Sequence[int]) -> None:
     if end is not None:
         took = round(path.ahead_tokens * (end - begin) / (len(text) - begin))
         steps, rest = (*path.steps, text[begin:end]), path.ahead_tokens - took
-        job.path = Path(steps, path.scores, text[end:], path.ended, path.tokens + took, rest)
+        job.path = replace(path, steps=steps, ahead=text[end:], tokens=path.tokens + took, ahead_tokens=rest)
         job.done = True
     elif path.ended and not text[begin:].strip():
         job.path, job.done = replace(path, ahead=""), True

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from prm import answers
 from prm.engines import Engine
@@ -55,6 +56,7 @@ class _Search(Lane):
     over: bool = False
     rescued: bool = False
     short: bool = False
+    root: Any = None
     begun: list[Path] = field(default_factory=list)
     finished: list[Path] = field(default_factory=list)
     reasons: Counter = field(default_factory=Counter)
@@ -82,7 +84,7 @@ class _Search(Lane):
         self.short = not all(job.done for job in self.jobs)
         self.idle = self.idle + 1 if self.left == self.before and not any(scored) else 0
         self.over = (self.short and self.kept == 0) or refused or self.idle > 1
-        self.finished += [path for path in scored if path is not None and path.finished]
+        self.finished += [replace(path, partial=None) for path in scored if path is not None and path.finished]
         if not self.rescued:
             self.replies = list(scored)
             self.begun = [path for path in scored if path is not None and not path.finished] or self.begun
@@ -111,7 +113,7 @@ def run(
         for search in going:
             search.prepare()
         serve(going, engine, config, context)
-        _score(going, prm)
+        _score(going, prm.scorer)
     with answers.open_pool(config.answers) as pool:
         return [_found(search, choose, distinct, pool) for search in searches]
 
@@ -121,17 +123,16 @@ def value(path: Path, config: Common) -> float:
     return solution_score(path.scores, config.reduce) if path.scores else 1.0
 
 
-def _score(searches: Sequence[_Search], prm) -> None:
+def _score(searches: Sequence[_Search], scorer) -> None:
     """One call of the PRM for the round's paths; one that it refuses comes to nothing, for the reason that it gives."""
     made = [(search, job) for search in searches for job in search.jobs if job.done and not job.reason]
-    pairs = [(search.problem.text, job.path.steps) for search, job in made]
     accepted, refused = set(), set()
-    for (search, job), scores in zip(made, _values(prm, list(dict.fromkeys(pairs)), pairs)):
-        if isinstance(scores, PrmError):
-            job.reason = str(scores)
+    for (search, job), scored in zip(made, _scored(scorer, [(search, job.path) for search, job in made])):
+        if isinstance(scored, PrmError):
+            job.reason = str(scored)
             refused.add(search.problem.id)
         else:
-            job.path = replace(job.path, scores=tuple(scores))
+            job.path = scored
             accepted.add(search.problem.id)
     for search in searches:
         search.reasons.update(job.reason for job in search.jobs if job.reason)
@@ -139,23 +140,39 @@ def _score(searches: Sequence[_Search], prm) -> None:
         search.settle(paths, search.problem.id in refused - accepted)
 
 
-def _values(prm, different, pairs) -> list:
-    """Scores, or the PRM's refusal, of each pair; equal ones are scored once."""
-    if not pairs:
-        return []
+def _scored(scorer, asked: Sequence[tuple[_Search, Path]]) -> list[Path | PrmError]:
+    """The paths with their new steps scored, or why the PRM refused; equal ones are scored once."""
+    keys = [(search.problem.text, path.steps, len(path.scores)) for search, path in asked]
+    different = list(dict(zip(keys, asked)).values())
     try:
-        scores = prm.score_batch(different)
+        found = _extended(scorer, different)
     except PrmError:  # of one of them: which?
-        scores = [_one(prm, pair) for pair in different]
-    known = dict(zip(different, scores))
-    return [known[pair] for pair in pairs]
+        found = [_one(scorer, one) for one in different]
+    known = dict(zip(dict.fromkeys(keys), found))
+    made = []
+    for key, (_, path) in zip(keys, asked):
+        grown = known[key]
+        if not isinstance(grown, PrmError):
+            grown = replace(path, partial=grown[0], scores=(*path.scores, *grown[1]))
+        made.append(grown)
+    return made
 
 
-def _one(prm, pair):
+def _one(scorer, asked: tuple[_Search, Path]):
     try:
-        return prm.score_batch([pair])[0]
+        return _extended(scorer, [asked])[0]
     except PrmError as error:
         return error
+
+
+def _extended(scorer, asked: Sequence[tuple[_Search, Path]]) -> list[tuple]:
+    """(partial, new scores) of each path; the problem is read once in a search."""
+    for search, _ in asked:
+        if search.root is None:
+            search.root = scorer.open(search.problem.text)
+    fresh = [(path.partial or search.root, path.steps[len(path.scores) :]) for search, path in asked]
+    read = iter(scorer.extend([(partial, steps) for partial, steps in fresh if steps]))
+    return [next(read) if steps else (partial, []) for partial, steps in fresh]
 
 
 def _found(search: _Search, choose: str, distinct: bool, pool) -> Found:
