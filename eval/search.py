@@ -5,8 +5,10 @@ problems.
 
 A budget of k is as many tokens a problem as k of the policy's samples have on average in the run; each method
 draws that many at most, all count. Majority, one sample and any-right are of the solutions that best-of-N
-finished. Each row is compared with best-of-N and with the weighted vote
-at the same budget, problem by problem: 95 % intervals. The last line printed is JSON, --out writes the same.
+finished. Methods that go step by step choose among what they finished by vote, and, as a second row, the best
+solution: so that a search is compared with best-of-N and with the weighted vote by the choice that these make.
+Differences are problem by problem at the same budget, with 95 % intervals. The last line printed is JSON, --out
+writes the same.
 
 The methods' settings are the recipe's. They were chosen on other problems of the small world (--seed 77:
 `problems.seed` of the run's held-out ones is replaced), never on those reported.
@@ -28,11 +30,14 @@ from prm import answers, apply, plugins, problems, recipe, references
 from prm.errors import PrmError
 from prm.plugins import Plugin
 from prm.records import Group, Problem, Sample, Steps
-from prm.search import Found, _recipe
+from prm.rerank import solution_score
+from prm.search import Common, Found, _recipe
 from prm.store import Run
 
 SPLIT = "test"
 BASELINES = ("best_of_n", "weighted_vote")
+STEPWISE = ("beam", "dvts", "tree")
+BEST = "_best"  # a search's best solution instead of its vote's answer
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,9 @@ def measure(
         found = method.module.search(asked, engine, prm, method.config)
         tokens, finished = np.mean([f.tokens for f in found]), np.mean([len(f.finished) for f in found])
         rows[method.name] = Row(_right(found, gold, method.config.answers), tokens, finished)
+        if method.name in STEPWISE:
+            best = [_best(one, method.config) for one in found]
+            rows[method.name + BEST] = Row(_right(best, gold, method.config.answers), tokens, finished)
         if method.name == BASELINES[0]:
             judged = _judged(asked, found, gold, method.config.answers)
             for name, choose in (
@@ -65,6 +73,15 @@ def measure(
                 rows[name] = Row(choose(judged), tokens, finished)
         told(method.name)
     return rows
+
+
+def _best(found: Found, config: Common) -> Found:
+    """The same search with its most valuable solution chosen."""
+    if not found.finished:
+        return found
+    best = max(found.finished, key=lambda path: solution_score(path.scores, config.reduce))
+    (answer,) = answers.read_answers([Sample(found.problem_id, 0, best.text)], config.answers)
+    return replace(found, answer=answer.text or None, solution=best.text)
 
 
 def _right(found: Sequence[Found], gold: Mapping[str, str], config: answers.Config) -> np.ndarray:
@@ -94,16 +111,18 @@ def compared(rows: Mapping[str, Row]) -> dict[str, dict]:
 
 
 def verdict(budgets: Mapping[str, Mapping[str, Mapping]]) -> str:
-    """Whether step beam or tree search is above best-of-N: a sentence that says at which budgets, or that it isn't."""
-    above = [
-        f"{name} at {k} samples' tokens"
-        for k, rows in budgets.items()
-        for name in ("beam", "tree")
-        if rows[name]["over_best_of_n"][1] > 0
-    ]
-    if not above:
-        return "Neither step beam nor tree search is above best-of-N at any of these budgets."
-    return f"Above best-of-N, the whole 95 % interval: {', '.join(above)}."
+    """Whether step beam or tree search is above independent samples, each by the choice that those make."""
+    pairs = (("best-of-N", "over_best_of_n", BEST, "best"), ("the weighted vote", "over_weighted_vote", "", "vote"))
+    told = []
+    for base, key, suffix, how in pairs:
+        above = [
+            f"{name} at {k} samples' tokens"
+            for k, rows in budgets.items()
+            for name in ("beam", "tree")
+            if rows[name + suffix][key][1] > 0
+        ]
+        told.append(f"Above {base}, choosing by {how}, with the whole 95 % interval: {', '.join(above) or 'none'}.")
+    return " ".join(told)
 
 
 def table(budgets: Mapping[str, Mapping[str, Mapping]]) -> str:
@@ -147,7 +166,7 @@ def search(run: Run, arm: str, n: int, budgets: Sequence[int], settings: str, se
     usage, sample = apply.read_usage(folder), _tokens_a_sample(run)
     engine = loaded.engine.module.open_engine(loaded.engine.config)
     prm, found = PRM.load(folder), {}
-    shared = {"max_tokens": loaded.sampling.max_tokens, "temperature": loaded.sampling.temperature}
+    shared = {name: getattr(loaded.sampling, name) for name in ("max_tokens", "temperature", "top_p")}
     for k in budgets:
         now = replace(chosen, search={**chosen.search, **shared, "budget": round(k * sample)})
         methods = [_recipe.method(now, name, usage, settings) for name in plugins.names("search")]

@@ -8,6 +8,8 @@ from searching import LENGTH, PROBLEMS, SETTINGS, Engine, Prm
 
 from eval import search
 from prm import plugins
+from prm.answers import Config
+from prm.search import Common, Found, Path
 
 GOLD = {problem.id: "2" for problem in PROBLEMS}
 
@@ -23,7 +25,8 @@ def rows():
 
 
 def test_every_method_has_a_row_and_all_have_the_same_tokens(rows):
-    assert set(rows) == {*plugins.names("search"), "one_sample", "majority", "any_right"}
+    best = {name + search.BEST for name in search.STEPWISE}
+    assert set(rows) == {*plugins.names("search"), *best, "one_sample", "majority", "any_right"}
     assert {row.tokens for row in rows.values()} == {8 * LENGTH}
     assert all(row.right.shape == (5,) for row in rows.values())
 
@@ -42,19 +45,27 @@ def test_intervals_are_over_both_baselines_and_become_json(rows):
     assert all(name in search.table({"8": found}) for name in rows)
 
 
-def row(low):
-    return {"over_best_of_n": (0.1, low, 0.2)}
+def row(best, vote):
+    return {"over_best_of_n": (0.1, best, 0.2), "over_weighted_vote": (0.1, vote, 0.2)}
 
 
-def test_the_verdict_counts_whole_intervals_alone():
-    budgets = {"4": {"beam": row(-0.01), "tree": row(0.0)}, "8": {"beam": row(-0.1), "tree": row(0.02)}}
-    assert search.verdict(budgets) == "Above best-of-N, the whole 95 % interval: tree at 8 samples' tokens."
-    assert search.verdict({"4": budgets["4"]}).startswith("Neither")
+def test_the_verdict_counts_whole_intervals_and_the_same_choice_alone():
+    none, best = row(0.5, -0.01), row(0.02, 0.5)  # by vote above best-of-N, by best above the vote: neither counts
+    few = {"beam": none, "tree": none, "beam_best": row(-0.1, 0.5), "tree_best": row(0.0, 0.5)}
+    told = search.verdict({"4": few, "8": {**few, "tree_best": best, "beam": row(0.1, 0.01)}})
+    assert "Above best-of-N, choosing by best, with the whole 95 % interval: tree at 8 samples' tokens." in told
+    assert "Above the weighted vote, choosing by vote, with the whole 95 % interval: beam at 8 samples'" in told
+    assert search.verdict({"4": few}).count("none") == 2
+
+
+def test_the_best_of_a_search_is_its_most_valuable_solution():
+    paths = [Path(("1",), (0.9, 0.3), ended=True), Path(("2",), (0.8, 0.7), ended=True)]
+    found = search._best(
+        Found("p0", "1", "1", 1.0, 9, finished=tuple(paths)), Common(answers=Config(style="last_number"))
+    )
+    assert (found.answer, found.solution) == ("2", "2")
 
 
 def test_no_answer_is_wrong():
-    from prm.answers import Config
-    from prm.search import Found
-
     found = [Found("p0", None, None, None, 3, "budget"), Found("p1", "2", "2", 1.0, 3)]
     assert np.array_equal(search._right(found, GOLD, Config(style="last_number")), [0.0, 1.0])
