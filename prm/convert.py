@@ -35,22 +35,22 @@ def sides(source: str, target: str, overrides: dict[str, Any]) -> tuple[Plugin, 
 def convert(path: str | PathLike, out: str | PathLike, source: Plugin, target: Plugin) -> Counter:
     """Writes the solutions of `path`, which is of the format `source`, to `out`, which appears only when whole.
 
-    Returns counts: "rows", "solutions", "labels" (steps that had one), "written", and what was left out by reason. Raises
-    PrmError where nothing could be written.
+    Returns counts: "rows", "solutions", "labels" (steps that had one), "written", what was left out by reason, and what the
+    target cannot hold of what was written. Raises PrmError where nothing could be written.
     """
     tally: Counter = Counter()
     rows = progress(formats.read(path, source, tally), what="convert")
     write_rows(out, _written(rows, target, tally, path))
-    left_out = {name: n for name, n in tally.items() if name not in ("rows", "solutions", "labels", "written")}
-    told = "".join(f", {n:,} {name}" for name, n in left_out.items())
-    say(f"{tally['written']:,} solutions of {tally['rows']:,} rows -> {out}{'; left out: ' + told[2:] if told else ''}")
+    lost = {name: n for name, n in tally.items() if n and name not in ("rows", "solutions", "labels", "written")}
+    told = ", ".join(f"{n:,} {name}" for name, n in lost.items())
+    say(f"{tally['written']:,} solutions of {tally['rows']:,} rows -> {out}{'; lost: ' + told if told else ''}")
     return tally
 
 
 def _written(rows: Iterator[formats.Row], target: Plugin, tally: Counter, path: str | PathLike) -> Iterator[dict]:
     for row in rows:
         try:
-            made = target.module.write(row, target.config)
+            made = target.module.write(row, target.config, tally)
         except BadRow as error:
             tally[error.reason] += 1
             continue

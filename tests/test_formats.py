@@ -12,6 +12,7 @@ from prm.formats import BadRow
 from prm.formats.math_shepherd import EXAMPLE as SHEPHERD
 from prm.formats.prm800k import EXAMPLE as PRM800K
 from prm.formats.processbench import EXAMPLE as BENCH
+from prm.joining import joined, parted
 
 STEPS = ["3 * 4 = 12.", "12 - 3 = 9.", "The answer is 9"]
 
@@ -34,10 +35,26 @@ def test_trl():
     assert cut(soft) == ["3 * 4 = 12.\n\n", "12 - 3 = 9.\n\n", "The answer is 9"]
 
 
-def test_steps_that_bring_their_white_space_keep_it():
-    own = ["So\n\n", "it is", " 9"]
-    [row] = rows("trl", {"prompt": "What?", "completions": own, "labels": [True] * 3})
-    assert cut(row) == own
+def test_a_separator_stands_at_each_boundary_that_shows_no_line_break():
+    stray = ["First, 3*4=12. ", "12-3=9.", "The answer is 9"]
+    [row] = rows("processbench", {**BENCH, "steps": stray})
+    assert cut(row) == ["First, 3*4=12. \n\n", "12-3=9.\n\n", "The answer is 9"]
+    for steps in (["So\n", "it is.", "\n9"], ["So \n\n ", "it is ", "9"], ["a", "b\n"], ["So", " \n it is"]):
+        for separator in ("\n", "\n\n", " ", ""):
+            whole = joined(steps, separator)
+            assert joined(parted(whole, separator), separator) == whole == joined(whole, separator)
+            [row] = rows(
+                "trl", {"prompt": "What?", "completions": steps, "labels": [1] * len(steps)}, separator=separator
+            )
+            assert cut(row) == whole
+    assert joined(["So\n", "it is.", "9"], "\n\n") == ["So\n", "it is.\n\n", "9"]
+    own = ["So\n\n", "it is", " 9"]  # our own rows: cut mid-line, no separator
+    assert cut(rows("labels", {"problem": "What?", "steps": own, "values": [1, 1, 1]})[0]) == own
+
+
+def test_a_separator_may_be_escaped_as_shells_and_yaml_leave_it():
+    [row] = rows("trl", {"prompt": "What?", "completions": STEPS, "labels": [True] * 3}, separator=r"\n\t")
+    assert cut(row)[0] == "3 * 4 = 12.\n\t"
 
 
 def test_processbench_says_nothing_of_what_follows_the_first_wrong_step():
@@ -52,8 +69,24 @@ def test_math_shepherd():
     assert cut(row) == ["Step 1: 3 * 4 = 12.\n", "Step 2: The answer is: 13"] and row.labels.values == (1.0, 0.0)
     rest = {side: text + "\nStep 3: Hm." for side, text in SHEPHERD.items()}
     assert rows("math_shepherd", rest)[0].labels.values == (1.0, 0.0, None)
-    asks = {side: "Do Step 1: first. " + text for side, text in SHEPHERD.items()}
-    assert rows("math_shepherd", asks)[0].problem.text.startswith("Do Step 1: first. Tom has")
+
+
+def test_math_shepherds_problem_ends_where_the_step_begins_that_is_no_mention():
+    def made(before: str, first: str) -> formats.Row:
+        text = f"{before} Step 1: {first} ки\nStep 2: 13 ки"
+        return rows("math_shepherd", {"input": text, "label": text.replace("12. ки", "12. +").replace("ки", "-")})[0]
+
+    for before, first in (
+        ("Do Step 1: first. How many?", "3 * 4 = 12."),
+        ("How many?", "Redo Step 1: of 3 * 4 = 12."),
+        ("Step 1: Take 3. Step 2: Take 4. How many?", "3 * 4 = 12."),
+    ):
+        row = made(before, first)
+        assert row.problem.text == before and cut(row)[0] == f"Step 1: {first}\n"
+    for before, first in (("How many?", "So. Step 1: 12."), ("Step 1: Take 3. How many?", "3 * 4 = 12.")):
+        with pytest.raises(BadRow, match="stands several times") as found:
+            made(before, first)
+        assert found.value.reason == "ambiguous"
 
 
 def test_prm800k_goes_along_the_chosen_completions():
@@ -80,6 +113,25 @@ def test_prm800k_goes_on_with_what_a_person_wrote():
         "prm800k", given, alternatives=True
     )  # the found error ends the solution, it is no alternative to it
     assert (cut(other), other.labels.values) == (["No."], (0.0,))
+
+
+def test_prm800ks_solutions_are_used_and_counted_apart(tmp_path):
+    good, bad, silent = ({"text": t, "rating": r} for t, r in (("3 * 4 = 12.", 1), ("Hm.", 7), ("So 9.", None)))
+    wrong = {"text": "3 + 4 = 7.", "rating": -1}
+
+    def given(*steps) -> dict:
+        steps = [{"completions": list(found), "chosen_completion": 0} for found in steps]
+        return {"question": {"problem": "What?"}, "label": {"steps": steps}}
+
+    [main] = rows("prm800k", given([good, bad, {"text": None}]))
+    assert cut(main) == ["3 * 4 = 12."]
+    jsonl.write_rows(tmp_path / "in.jsonl", [given([good, bad, wrong, wrong]), given([silent, wrong]), given([bad])])
+    tally = Counter()
+    form = formats.build({"name": "prm800k", "alternatives": True}, "")
+    found = list(formats.read(tmp_path / "in.jsonl", form, tally))
+    assert [cut(row) for row in found] == [["3 * 4 = 12."], *[["3 + 4 = 7."]] * 3]
+    assert tally == {"rows": 3, "solutions": 4, "labels": 4, "bad_labels": 2, "no_label": 1}
+    assert len({(row.problem.id, row.sample.index) for row in found}) == 4 and found[0].sample.index == 1
 
 
 BAD = [
@@ -156,6 +208,20 @@ def test_convert_keeps_soft_labels_or_cuts_them_at_a_named_threshold(tmp_path):
     assert [found["labels"] for found in made("trl", threshold=0.7)] == [[True, False, False], [True]]
     assert [found["labels"] for found in made("trl", threshold=None)] == [[0.9, 0.6, 0.2], [0.9]]
     assert made("trl")[0]["completions"] == [*STEPS[:2], STEPS[2] + "\n"]
+
+
+def test_what_trl_cannot_hold_is_counted_and_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PRM_QUIET", raising=False)
+    row = {"problem": "What?", "steps": ["So\n", "it is", " 9\n", "."], "values": [0.9, 0.8, 0.3, None]}
+    jsonl.write_rows(tmp_path / "in.jsonl", [row, {**row, "values": [0.9, None, 0.1, 0.2]}])
+    tally = convert(tmp_path / "in.jsonl", tmp_path / "out", *sides("labels", "trl", {}))
+    assert [tally[name] for name in ("labels", "steps_cut", "labels_lost", "cut_mid_line")] == [6, 4, 2, 1]
+    assert "lost: 4 steps_cut, 2 labels_lost, 1 cut_mid_line" in capsys.readouterr().err
+    jsonl.write_rows(tmp_path / "in.jsonl", [BENCH])
+    tally = convert(
+        tmp_path / "in.jsonl", tmp_path / "out", *sides("processbench", "trl", {"to": {"separator": "\n\n"}})
+    )
+    assert (tally["steps_cut"], tally["labels_lost"], tally["cut_mid_line"]) == (1, 0, 0)
 
 
 def test_the_command(tmp_path, capsys, monkeypatch):

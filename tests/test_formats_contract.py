@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 
@@ -58,11 +59,14 @@ def test_a_row_that_is_not_of_it_is_bad_and_never_a_crash(name):
 def test_what_is_written_is_read_again(name, target):
     module = MODULES[target]
     for row in examples(name):
-        written = json.loads(json.dumps(module.write(row, module.Config())))
+        written = json.loads(json.dumps(module.write(row, module.Config(), Counter())))
         [again] = module.read(written, module.Config(), row.sample.index)
         count = len(again.steps.ends)
         assert again.problem.text == row.problem.text
         assert again.steps.ends[: count - 1] == row.steps.ends[: count - 1]
         assert [v and round(v) for v in again.labels.values] == [v and round(v) for v in row.labels.values[:count]]
     if target == name:
-        assert [module.write(row, module.Config()) for row in examples(name)][0].keys() <= {*module.EXAMPLE, "sample"}
+        assert [module.write(row, module.Config(), Counter()) for row in examples(name)][0].keys() <= {
+            *module.EXAMPLE,
+            "sample",
+        }

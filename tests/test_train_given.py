@@ -1,11 +1,13 @@
 """`prm train`: a PRM on labels from outside; what is masked, what is too long, what is told before a model is loaded."""
 
 import json
+import re
+import shlex
 
 import pytest
 import tiny
 
-from prm import cli, given, jsonl
+from prm import cli, formats, given, jsonl, plugins
 from prm import train as training
 from prm.apply import read_usage
 from prm.errors import PrmError
@@ -114,3 +116,14 @@ def test_a_name_alone_is_a_format(tmp_path):
     made = given.load(None, "world", "prm800k", ["format.neutral=null", "seed=3"])
     assert made.format == {"name": "prm800k", "neutral": None} and made.prm.backbone == "world" and made.seed == 3
     assert given.load(None, "world", None).format == {"name": "labels"}
+
+
+def test_the_examples_of_its_help_are_settings_that_there_are(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    told = re.sub(r"\s+", " ", capsys.readouterr().out)
+    words = shlex.split(re.search(r"values of the recipe: (.*?'.*?')", told)[1])
+    made = given.load(None, "world", "trl", words)
+    assert made.train.evaluation.held_out == 0.1
+    assert formats.build(made.format, "format").config.separator == "\n\n"
+    assert "heldout.json" not in told and ", ".join(plugins.names("formats")) in told

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-FORMATS = "labels (ours), trl, prm800k, math_shepherd, processbench"
+from prm import plugins
+
+
+def formats(written: bool = False) -> str:
+    """The names of the formats that are read, or of those that are written too."""
+    names = plugins.names("formats")
+    return ", ".join(n for n in names if not written or hasattr(plugins.load("formats", n), "write"))
 
 
 def add_verb(made, name: str, function, what: str, example: str) -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prm import verbs
-from prm.cli.arguments import FORMATS, add_verb, overrides, out, labelled
+from prm.cli.arguments import add_verb, formats, labelled, out, overrides
 
 
 def run(made) -> None:
@@ -101,8 +101,8 @@ def convert(made) -> None:
         "prm convert phase2_train.jsonl --from prm800k --to labels -o labelled.jsonl from.neutral=null from.alternatives=true",
     )
     labelled(verb)
-    verb.add_argument("--from", dest="source", required=True, metavar="FORMAT", help=f"its format: {FORMATS}")
-    verb.add_argument("--to", dest="target", required=True, metavar="FORMAT", help="labels or trl")
+    verb.add_argument("--from", dest="source", required=True, metavar="FORMAT", help=f"its format: {formats()}")
+    verb.add_argument("--to", dest="target", required=True, metavar="FORMAT", help=f"one of {formats(written=True)}")
     overrides(verb, "from.KEY=VALUE, to.KEY=VALUE: settings of the two formats (prm/formats)")
     out(verb, "rows of the format; trl's labels are true above to.threshold (default 0.5), null keeps soft labels")
 
@@ -124,8 +124,8 @@ def train(made) -> None:
         "--out",
         required=True,
         metavar="FOLDER",
-        help="the PRM, with heldout.json: what it says of held-out problems",
+        help="the PRM, with history.json: its losses, what was left out, and what it says of held-out problems",
     )
-    verb.add_argument("--format", metavar="FORMAT", help=f"the data's format: {FORMATS}; default labels")
+    verb.add_argument("--format", metavar="FORMAT", help=f"the data's format: {formats()}; default labels")
     verb.add_argument("--recipe", help="format, split, PRM and training (default recipes/train.yaml)")
-    overrides(verb, "values of the recipe: train.lr=1e-4 heldout=0.05 format.separator='\\n\\n'")
+    overrides(verb, "values of the recipe: train.lr=1e-4 train.evaluation.held_out=0.1 format.separator='\\n\\n'")

@@ -2,8 +2,10 @@
 
 Config    a frozen dataclass
 EXAMPLE   one row of the format
-read(row, config, number) -> Iterator[Row]    the solutions of one row of a file; raises BadRow
-write(row, config) -> dict                    optional; raises BadRow for a solution that the format cannot hold
+read(row, config, number) -> Iterator[Row | BadRow]    the solutions of one row of a file, and those of them that cannot be
+                                                       used; raises BadRow where none can
+write(row, config, tally) -> dict                      optional; counts what of the solution the format cannot hold, raises
+                                                       BadRow where that is all of it
 
 What such data says of steps was given by its owner, by people or by other tools: its source and key are `GIVEN`. Only
 `prm train` and `prm convert` read it; nothing that `prm run` makes does. Answers and solutions that some formats carry
@@ -22,6 +24,7 @@ from typing import Any, NamedTuple
 from prm import corpus, plugins, tables
 from prm.errors import PrmError
 from prm.joining import joined
+from prm.joining import separator as unescaped
 from prm.jsonl import text_of
 from prm.plugins import Plugin
 from prm.problems import id_of
@@ -50,7 +53,9 @@ class BadRow(Exception):
 
 
 def build(value: Any, where: str) -> Plugin:
-    """A format from its name or `{name: NAME, ...its config...}`. Raises PrmError."""
+    """A format from its name or `{name: NAME, ...its config...}`; a separator may be escaped. Raises PrmError."""
+    if isinstance(value, Mapping) and isinstance(value.get("separator"), str):
+        value = {**value, "separator": unescaped(value["separator"])}
     return plugins.build("formats", value, "name", None, where)
 
 
@@ -65,32 +70,32 @@ def read(path: str | PathLike, form: Plugin, tally: Counter, split: str = "train
     first = list(islice(rows, FIRST))
     if not first:
         raise PrmError(f"{path}: no rows")
-    if all(isinstance(found, BadRow) for _, found in first):
-        number, error = first[0]
+    if all(isinstance(one, BadRow) for _, found in first for one in found):
+        number, (error, *_) = first[0]
         known = ", ".join(plugins.names("formats"))
         raise PrmError(f"{path} row {number}: {error}; is it of the format {form.name}? known: {known}")
     return _usable(path, chain(first, rows), tally)
 
 
-def _tried(rows: Iterator[tuple[int, Any]], form: Plugin) -> Iterator[tuple[int, list[Row] | BadRow]]:
+def _tried(rows: Iterator[tuple[int, Any]], form: Plugin) -> Iterator[tuple[int, list[Row | BadRow]]]:
     for number, row in rows:
         try:
             if isinstance(row, PrmError):
                 raise BadRow("bad_row", str(row))
             yield number, list(form.module.read(row, form.config, number))
         except BadRow as error:
-            yield number, error
+            yield number, [error]
 
 
-def _usable(path: str | PathLike, rows: Iterator[tuple[int, list[Row] | BadRow]], tally: Counter) -> Iterator[Row]:
+def _usable(path: str | PathLike, rows: Iterator[tuple[int, list[Row | BadRow]]], tally: Counter) -> Iterator[Row]:
     for number, found in rows:
         tally["rows"] += 1
-        if isinstance(found, BadRow):
-            tally[found.reason] += 1
-            if tally[found.reason] == 1:
-                say(f"{path} row {number}: left out ({found.reason}): {found}")
-            continue
         for row in found:
+            if isinstance(row, BadRow):
+                tally[row.reason] += 1
+                if tally[row.reason] == 1:
+                    say(f"{path} row {number}: left out ({row.reason}): {row}")
+                continue
             tally["solutions"] += 1
             tally["labels"] += sum(weight > 0 for weight in row.labels.weights)
             yield row
@@ -105,7 +110,7 @@ def solution(
     weights: Sequence[float] | None = None,
     separator: str = "",
 ) -> Row:
-    """A Row of texts and labels, both checked. separator: what stood between the steps where they do not show it."""
+    """A Row of texts and labels, both checked. separator: what stood between the steps (`prm.joining`)."""
     if not isinstance(steps, (list, tuple)) or not steps:
         raise BadRow("no_steps", f"no list of steps; the row's keys are: {', '.join(map(str, row))}")
     if not all(isinstance(step, str) and step.strip() for step in steps):

@@ -5,6 +5,7 @@ Joined, the steps are the solution. A null value is a step of which nothing is s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ def read(row: Mapping[str, Any], config: Config, number: int) -> Iterator[Row]:
     yield solution(row, problem, index, row.get("steps"), row.get("values"), weights)
 
 
-def write(row: Row, config: Config) -> dict[str, Any]:
+def write(row: Row, config: Config, tally: Counter) -> dict[str, Any]:
     return {
         "problem_id": row.problem.id,
         "problem": row.problem.text,

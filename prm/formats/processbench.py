@@ -24,7 +24,7 @@ EXAMPLE = {
 
 @dataclass(frozen=True)
 class Config:
-    """separator: between two steps, none is added to those that bring white space of their own."""
+    """separator: between two steps that show no line break."""
 
     separator: str = "\n\n"
 

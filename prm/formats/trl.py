@@ -1,17 +1,20 @@
 """TRL's stepwise supervision: {"prompt", "completions": [step, ...], "labels": [bool, ...]}.
 
 Completions come without what joined them: TRL puts its step_separator behind each. Labels may be numbers in [0, 1] here, and null.
-Written, a solution ends before its first step without a label, since TRL has no word for that, and weights are lost.
+Written, a solution ends before its first step without a label, since TRL has no word for that, and weights are lost. Counted are
+"steps_cut", those of them that had a label ("labels_lost"), and "cut_mid_line", solutions with a boundary that shows no
+separator: whoever reads them puts one there.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prm.formats import BadRow, Row, problem_of, solution
-from prm.joining import parted
+from prm.joining import joined, parted
 
 EXAMPLE = {
     "prompt": "Tom has 3 bags of 4 apples and eats 2. How many are left?",
@@ -22,7 +25,7 @@ EXAMPLE = {
 
 @dataclass(frozen=True)
 class Config:
-    """separator: between two completions, none is added to those that bring white space of their own. threshold: written,
+    """separator: between two completions that show no line break. threshold: written,
     a step with a label above it is true, any other false; null writes the soft labels themselves (TRL rounds those down)."""
 
     separator: str = "\n"
@@ -38,7 +41,7 @@ def read(row: Mapping[str, Any], config: Config, number: int) -> Iterator[Row]:
     yield solution(row, problem, number, row.get("completions"), row.get("labels"), separator=config.separator)
 
 
-def write(row: Row, config: Config) -> dict[str, Any]:
+def write(row: Row, config: Config, tally: Counter) -> dict[str, Any]:
     labels = []
     for value, weight in zip(row.labels.values, row.labels.weights):
         if not weight:
@@ -46,5 +49,9 @@ def write(row: Row, config: Config) -> dict[str, Any]:
         labels.append(value if config.threshold is None else value > config.threshold)
     if not labels:
         raise BadRow("no_first_label", "its first step has no label")
-    steps = parted(row.steps.cut(row.sample.text), config.separator)
-    return {"prompt": row.problem.text, "completions": steps[: len(labels)], "labels": labels}
+    own = row.steps.cut(row.sample.text)
+    steps = parted(own, config.separator)[: len(labels)]
+    tally["steps_cut"] += len(row.steps.ends) - len(labels)
+    tally["labels_lost"] += sum(weight > 0 for weight in row.labels.weights[len(labels) :])
+    tally["cut_mid_line"] += joined(steps, config.separator)[:-1] != own[: len(steps) - 1]
+    return {"prompt": row.problem.text, "completions": steps, "labels": labels}
