@@ -116,8 +116,8 @@ def groups(made: Plan) -> tuple[list[Group], np.ndarray]:
     """The rows that have new tokens, those of like length together; and (N,): where in the flat q's a new token lies."""
     mine = [r for r, at in enumerate(made.at) if len(at) > made.known[r]]
     found, back, done = [], np.zeros(len(made.ids), dtype=np.int64), 0
-    for whole in (True, False):  # the first token of a row that begins with kept ones lies among those
-        rows = [r for r in mine if (made.at[r][0] >= made.size) == whole]
+    for whole in (True, False):
+        rows = [r for r in mine if (made.at[r].min() >= made.size) == whole]
         for members in alike([len(made.at[r]) for r in rows]):
             members = [rows[i] for i in members]
             asks = [0 if whole else made.known[r] for r in members]

@@ -70,7 +70,13 @@ class HeldOut:
             self._keep()
         else:
             self.since += 1
-        return evaluation.patience is not None and self.since >= evaluation.patience
+        return self.stopped
+
+    @property
+    def stopped(self) -> bool:
+        """Whether so many evaluations in a row were no better that training ends."""
+        patience = self.config.evaluation.patience
+        return patience is not None and self.since >= patience
 
     def measure(self) -> dict[str, float]:
         """eval_loss: the training's loss without dynamic weights; eval_auroc: where the labels have both classes."""
@@ -103,12 +109,13 @@ class HeldOut:
     def _keep(self) -> None:
         from safetensors.torch import save_file
 
-        from prm.network import trained
+        from prm.network import gathered
 
-        state = trained(self.trainer.model, gather=True)
-        if self.trainer.args.should_save:
+        first = self.trainer.args.should_save
+        state = gathered(self.trainer.model, wanted=first)
+        if first:
             fresh = self.file.with_suffix(".tmp")
-            save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, fresh)
+            save_file(state, fresh)
             fresh.rename(self.file)
 
     def restore(self, network: Network) -> None:

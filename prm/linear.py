@@ -6,6 +6,7 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
@@ -36,7 +37,7 @@ def _fits(x: torch.Tensor, weight: torch.Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and type(weight) in (torch.Tensor, Parameter)
     )
-    return plain and x[..., 0].numel() >= FEW and not torch.is_autocast_enabled("cpu")
+    return plain and x.numel() >= FEW * max(x.shape[-1], 1) and not torch.is_autocast_enabled("cpu")
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -47,13 +48,15 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
 class _WithGradient(torch.autograd.Function):
     @staticmethod
     def forward(context, x, weight, bias):
-        context.save_for_backward(x, weight)
+        by_x, by_weight, *_ = context.needs_input_grad
+        context.save_for_backward(x if by_weight else None, weight if by_x else None)
         return _product(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(context, gradient):
         (x, weight), needed = context.saved_tensors, context.needs_input_grad
         flat = gradient.flatten(0, -2)
-        by_x = _product(flat, weight.T).view(x.shape) if needed[0] else None
+        by_x = _product(flat, weight.T).unflatten(0, gradient.shape[:-1]) if needed[0] else None
         by_weight = _product(flat.T, x.flatten(0, -2).T) if needed[1] else None
         return by_x, by_weight, flat.sum(0) if needed[2] else None

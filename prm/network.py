@@ -110,6 +110,9 @@ def open_backbone(name: str, dtype: str, attention: str, quantize: str | None, d
     if backbone.config.is_encoder_decoder:
         raise PrmError(f"prm.backbone: {name!r} is an encoder-decoder; use a causal model or an encoder")
     backbone.config.use_cache = False
+    for name, parameter in backbone.named_parameters():
+        if name.startswith("pooler."):  # of encoders: nothing reads it, so it would have no gradient
+            parameter.requires_grad_(False)
     if quantize:
         from peft import prepare_model_for_kbit_training
 
@@ -181,10 +184,15 @@ def packing_gap(network: Network, vocabulary: int = 64) -> float:
     return float((alone - packed).float().norm() / alone.float().norm())
 
 
-def trained(network: nn.Module, gather: bool = False) -> dict[str, torch.Tensor]:
-    """The trainable tensors by name, detached. gather: whole also where FSDP spreads them (all processes must call)."""
-    found = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
-    return {name: p.full_tensor() if gather and hasattr(p, "full_tensor") else p for name, p in found.items()}
+def gathered(network: nn.Module, wanted: bool) -> dict[str, torch.Tensor]:
+    """The trainable tensors by name, on the CPU, whole also where FSDP spreads them: all processes must call. {} unless wanted."""
+    found = {}
+    for name, p in network.named_parameters():
+        if p.requires_grad:  # one after another: whole ones of all at once may not fit
+            whole = p.detach().full_tensor() if hasattr(p, "full_tensor") else p.detach()
+            if wanted:
+                found[name] = whole.cpu().contiguous()
+    return found
 
 
 @torch.no_grad()

@@ -30,6 +30,11 @@ def plan(
     groups of so many windows of one problem (anew each epoch) that are shuffled and sorted; a cut may part a group.
     """
     parts = config.accumulate * world
+    if config.siblings > config.batch // parts:
+        raise PrmError(
+            f"train.siblings: {config.siblings} do not fit in a micro-batch of {config.batch} / ({config.accumulate} x {world} "
+            "processes) solutions; lower it, or raise train.batch"
+        )
     batches = []
     for epoch in range(config.epochs):
         rng = random.Random(f"{seed} {epoch}")

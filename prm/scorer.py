@@ -103,7 +103,7 @@ class Scorer:
         if len(prefix) > self.prm.config.max_tokens:
             raise PrmError(f"the problem has {len(prefix)} tokens: {REASONS['problem_too_long']}")
         root = Partial(prefix, (), array("i"), ())
-        if not self.shares:
+        if not self.shares or not prefix:
             return root
         ids = array("i", prefix)
         ((kept, _),) = self._read([(root, Window(ids, (), ()))])

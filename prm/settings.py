@@ -43,7 +43,7 @@ class Config:
     accumulate: micro-batches a device splits its part of a batch into; changes memory, not the result. siblings: so many solutions of
     one problem come in a batch side by side: a step then sees that many times fewer problems. share_prompts: what windows of a
     micro-batch begin with alike is computed once, exactly (sharing.py), best with siblings; packed: several windows a row instead of
-    padding. Both are for causal backbones and change speed, not the result.
+    padding. Both are for causal backbones and change speed, not the result (but for dropout, drawn once for what is shared).
 
     lr, head_lr: peak rates of the backbone's weights and of the head (null: the same). beta2: AdamW's; 0.95 learns sooner in a few
     hundred steps. warmup: share of the steps. wrong_weight: wrong steps are rare, and this many times as heavy (a label of value v

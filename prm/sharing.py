@@ -120,17 +120,17 @@ def _attend(module, query, key, value, attention_mask, branches, back, kept: Kep
 
     if options.get("softcap") or options.get("s_aux") is not None:
         raise TypeError("attention with a soft cap or a sink is another attention than this")
-    width = query.shape[-1]
+    widths = [states.shape[-1] for states in (query, key, value)]
     query, key, value = (states[0].transpose(0, 1).flatten(1) for states in (query, key, value))  # (N, H * D)
     if kept:
         key, value = kept.source(key), kept.source(value)
         kept.take(key, value)
     made = []
     for q, k, mask in branches:
-        rows = (_rows(states, at, width) for states, at in ((query, q), (key, k), (value, k)))
+        rows = (_rows(states, at, width) for states, at, width in zip((query, key, value), (q, k, k), widths))
         options["is_causal"] = mask is None
         made.append(sdpa_attention_forward(module, *rows, mask, **options)[0].flatten(2).flatten(0, 1))
-    return embedding(back, torch.cat(made)).unflatten(1, (-1, width))[None], None
+    return embedding(back, torch.cat(made)).unflatten(1, (-1, widths[2]))[None], None
 
 
 def _rows(flat: torch.Tensor, at: torch.Tensor, width: int) -> torch.Tensor:
@@ -162,7 +162,10 @@ def exact(network: Network, max_tokens: int) -> bool:
         _, kept = run(network.hidden, network, [Row(text[:3]) for text in texts], [(r, 0, 3) for r in range(4)])
         said, _ = run(network.hidden, network, [Row(w.ids, w.reads, (k,), 3) for w, k in zip(windows, kept)])
         alone = network.hidden(**padded)
-    except TypeError:  # a forward that takes no positions, or hands no options on to its attention
+    except (
+        TypeError,
+        RuntimeError,
+    ):  # a forward that takes no positions, hands no options on, has states of other shapes
         return False
     finally:
         network.train(mode)

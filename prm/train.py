@@ -165,7 +165,7 @@ def _digest(items: list[Item], *parts) -> str:
     digest = hashlib.sha256(json.dumps(configs.plain(parts)).encode())
     for item in items:
         digest.update(item.window.ids.tobytes() + item.values.tobytes() + item.weights.tobytes())
-        digest.update(repr(item.window.reads).encode())
+        digest.update(repr((item.window.reads, item.problem)).encode())
     return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from prm import linear, sharing
 from prm.errors import PrmError
 from prm.heldout import HeldOut
 from prm.loss import Agreement, loss_sum, weight_sum
 from prm.model import PRM, check_finite
-from prm.network import load_trained, packing_gap, trained
+from prm.network import gathered, load_trained, packing_gap
 from prm.plan import Batches, plan
 from prm.settings import SCHEDULES
 
@@ -42,14 +43,18 @@ def fit(
     class lost, `Agreement.told`), and with held-out items "evaluations" and "best" (the step).
     """
     trainer = make_trainer(prm, items, config, checkpoints, seed, progress, held_out)
+    first = trainer.is_world_process_zero()
+    trainer.accelerator.wait_for_everyone()  # the first may still remove another run's checkpoints
     last = _last_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if not (last and trainer.recall(last)):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_fsdp_enabled:
-        state = {name: tensor.cpu() for name, tensor in trained(prm.network, gather=True).items()}
-        prm.network = PRM.create(prm.config, "cpu").network  # a whole one, where the old one's weights are spread
-        prm.network.load_state_dict(state, strict=False)
-    if not trainer.is_world_process_zero():
+        state = gathered(prm.network, wanted=first)
+        if first:
+            prm.network = PRM.create(prm.config, "cpu").network  # a whole one, where the old one's weights are spread
+            prm.network.load_state_dict(state, strict=False)
+    if not first:
         return None
     log = trainer.state.log_history
     told = {"steps": [entry for entry in log if "loss" in entry]}
@@ -77,6 +82,7 @@ def make_trainer(
     micro = plan([len(item.window.ids) for item in items], config, seed, world, problems)
     batches = Batches(prm, items, micro, config)
     check_rows(prm, config)
+    steps = len(batches) // (config.accumulate * world)
     args = TrainingArguments(
         output_dir=str(checkpoints),
         run_name=checkpoints.with_suffix("").name,
@@ -96,7 +102,8 @@ def make_trainer(
         dataloader_pin_memory=cuda,
         remove_unused_columns=False,
         logging_nan_inf_filter=False,
-        logging_steps=10 if len(batches) >= 10 * config.accumulate else 1,
+        # A checkpoint does not hold the losses since the last log: logged where it is saved, they outlive a kill.
+        logging_steps=math.gcd(10, config.save_every) if steps >= 10 else 1,
         save_strategy="steps",
         save_steps=config.save_every,
         save_total_limit=2,
@@ -106,6 +113,8 @@ def make_trainer(
         seed=seed,
     )
     args._n_gpu = min(args.n_gpu, 1)  # one process, one GPU; several GPUs take several processes (accelerate launch)
+    if not cuda:
+        args._setup_devices = torch.device("cpu")  # several processes have "cpu:0", which torch.load does not know
     trainer = StepTrainer(prm, args, batches, config, progress)
     if held_out:
         trainer.held_out = HeldOut(trainer, prm, held_out, config, checkpoints / "best.safetensors")
@@ -188,11 +197,11 @@ class StepTrainer(Trainer):
         from safetensors.torch import save_file
 
         check_finite(self.model)
-        state = trained(self.model, gather=True)  # by all processes: FSDP's gathers from each
+        state = gathered(self.model, wanted=self.args.should_save)
         if self.args.should_save:
             folder = Path(output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
+            save_file(state, folder / "model.safetensors")
             for name, part in self._parts().items():
                 (folder / f"{name}.json").write_text(json.dumps(part.state()))
 
@@ -207,8 +216,20 @@ class StepTrainer(Trainer):
 
         folder = Path(resume_from_checkpoint)
         load_trained(self.model, load_file(folder / "model.safetensors"))
+        self._load_parts(folder)
+
+    def _load_parts(self, folder: Path) -> None:
         for name, part in self._parts().items():
             part.load(json.loads((folder / f"{name}.json").read_text()))
+
+    def recall(self, checkpoint: Path) -> bool:
+        """Whether the training had stopped early there: then its history and what was kept are loaded, and nothing is left to do."""
+        if self.held_out is None:
+            return False
+        self._load_parts(checkpoint)
+        if self.held_out.stopped:
+            self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        return self.held_out.stopped
 
 
 class _Steps(TrainerCallback):
@@ -230,8 +251,10 @@ class _Steps(TrainerCallback):
             self.trainer.agreement.end_step(
                 epoch, lambda tally: accelerator.reduce(tally.to(accelerator.device), "sum").cpu()
             )
+        log = control.should_log  # an evaluation's log would take this step's loss for told
         if self.trainer.held_out and self.trainer.held_out.end_step(state.global_step, state.max_steps):
             control.should_training_stop = True
+        control.should_log = log
 
 
 def check_rows(prm: PRM, config: Config) -> None:

@@ -1,5 +1,6 @@
-"""Training over two processes (gloo, CPU) as users launch it: the weights of one process."""
+"""Training over two processes (gloo, CPU) as users launch it: the weights of one process, also after a kill."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,14 +19,45 @@ FSDP = [
     *("--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--main_process_port=0"),
     *("--use_fsdp", "--fsdp_version=2", "--fsdp_auto_wrap_policy=TRANSFORMER_BASED_WRAP"),
 ]
+SETTINGS = Config(
+    batch=8, accumulate=2, lr=1e-3, save_every=3, evaluation=Evaluation(held_out=0.2, every=3), share_prompts=True
+)
+# accelerate takes --use_fsdp on GPUs alone; here it is told that this, too, is such a machine.
+FORCE = """
+import accelerate.state as state
+from accelerate.utils import DistributedType
+init = state.AcceleratorState.__init__
+def forced(self, *args, fsdp_plugin=None, **options):
+    init(self, *args, fsdp_plugin=fsdp_plugin, **options)
+    if fsdp_plugin is not None and self.distributed_type == DistributedType.MULTI_CPU:
+        self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+state.AcceleratorState.__init__ = forced
+"""
+JOB = """
+import os, signal, sys, tiny, torch
+from torch.distributed.tensor import DTensor
+from prm import trainer
+from prm.settings import Config, Evaluation
+from prm.train import train
+from prm.loss import Dynamic
+step, spread = trainer.StepTrainer.training_step, set()
+def seen(self, *args, **options):
+    spread.update(isinstance(p, DTensor) for p in self.model.parameters() if p.requires_grad)
+    return step(self, *args, **options)
+trainer.StepTrainer.training_step = seen
+def progress(steps, *args):
+    for at in steps:
+        if at == int(os.environ.get("KILL_AT", -1)) and os.environ["RANK"] == "0": os.kill(os.getpid(), signal.SIGKILL)
+        yield at
+"""
 
 
-def launch(launcher: list[str], script: str) -> subprocess.CompletedProcess:
+def launch(launcher: list[str], script: str, **more) -> subprocess.CompletedProcess:
     root = os.path.dirname(os.path.dirname(__file__))
     paths = os.pathsep.join([os.path.dirname(__file__), root])
-    environment = {**os.environ, "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "true"}
+    environment = {**os.environ, "PYTHONPATH": paths, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", **more}
     command = [sys.executable, "-m", *launcher, script]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
 
 
 def weights(folder):
@@ -39,16 +71,19 @@ def weights(folder):
 
 @pytest.mark.parametrize("launcher, whole", [(TORCHRUN, False), (FSDP, False), (FSDP, True)])
 def test_two_processes_train_the_weights_of_one(tmp_path, launcher, whole):
-    config = tiny.config(tiny.backbone(tmp_path / "llama"), **({"lora": None} if whole else {}))
-    evaluation = Evaluation(held_out=0.2, every=3)
-    settings = Config(batch=8, accumulate=2, lr=1e-3, evaluation=evaluation, share_prompts=True)
-    train(tiny.rows(80), config, settings, tmp_path / "one", seed=1)
+    """And go on to the same ones when the first is killed."""
+    more = {"lora": None} if whole else {}
+    config = tiny.config(tiny.backbone(tmp_path / "llama"), **more)
+    train(tiny.rows(80), config, SETTINGS, tmp_path / "one", seed=1)
     script = tmp_path / "job.py"
     script.write_text(
-        "import tiny\nfrom prm.settings import Config, Evaluation\nfrom prm.train import train\n"
-        f"prm = tiny.config({config.backbone!r}, **{ {'lora': None} if whole else {} })\n"
-        f"train(tiny.rows(80), prm, {settings!r}, {str(tmp_path / 'two')!r}, seed=1)\n"
+        f"{FORCE if launcher is FSDP else ''}{JOB}\n"
+        f"prm = tiny.config({config.backbone!r}, **{more})\n"
+        f"train(tiny.rows(80), prm, {SETTINGS!r}, {str(tmp_path / 'two')!r}, 1, progress)\n"
+        f"assert spread == {{{launcher is FSDP}}}, 'FSDP spreads parameters, and nothing else does'\n"
     )
+    killed = launch(launcher, str(script), KILL_AT="5")
+    assert killed.returncode and (tmp_path / "two.checkpoints" / "checkpoint-3").is_dir(), killed.stderr[-3000:]
     done = launch(launcher, str(script))
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -58,3 +93,8 @@ def test_two_processes_train_the_weights_of_one(tmp_path, launcher, whole):
     pair = ("what is two ?", ["so one then it makes right .\n", "so one then it makes wrong .\n"])
     scores = [PRM.load(tmp_path / name, "cpu").score(*pair) for name in ("one", "two")]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+    logs = [json.loads((tmp_path / name / "history.json").read_text())["steps"] for name in ("one", "two")]
+    assert [e["step"] for e in logs[0]] == [e["step"] for e in logs[1]] and logs[0]
+    for entry, other in zip(*logs):
+        assert entry["loss"] == pytest.approx(other["loss"], abs=1e-4)
+        assert entry["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)

@@ -144,6 +144,37 @@ def test_a_network_that_sees_fewer_tokens_than_a_window_holds_is_read_row_by_row
     assert sharing.exact(prm.network, 64)
 
 
+def test_a_row_that_shares_kept_states_with_a_row_without_any():
+    """The second begins with new tokens of the first and goes on with states of its own."""
+    first, second = [1, 2, 3, 3], [1, 2, 3, 4, 5]
+    rows = [branches.Row(first, (3,)), branches.Row(second, (4,), (torch.zeros(4, 1),), 4)]
+    (whole, masked), _ = branches.groups(branches.plan(rows))
+    assert whole.seen is None and masked.seen is not None and whole.q.min() >= 0 and masked.q.min() >= 0
+
+
+def test_keys_and_values_of_different_width(tmp_path):
+    import transformers
+
+    torch.manual_seed(0)
+    words = tiny.tokenizer(pad=True)
+    shape = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+    config = transformers.DeepseekV3Config(
+        vocab_size=len(words), num_key_value_heads=2, max_position_embeddings=128, n_routed_experts=4, n_group=1,
+        topk_group=1, num_experts_per_tok=2, first_k_dense_replace=2, moe_intermediate_size=16, **shape, **tiny.SHAPE,
+    )  # fmt: skip
+    transformers.AutoModel.from_config(config).save_pretrained(tmp_path / "deepseek")
+    words.save_pretrained(tmp_path / "deepseek")
+    prm, pairs = PRM.create(tiny.config(str(tmp_path / "deepseek"), lora=None), "cpu"), solutions(6)
+    assert prm.scorer.shares
+    same(prm.score_batch(pairs), plainly(prm, pairs))
+
+
+def test_a_problem_without_a_token_is_opened(tmp_path):
+    prm = made(tmp_path, template="{problem}")
+    ((_, scores),) = prm.scorer.extend([(prm.scorer.open(""), ["one .\n", "two .\n"])])
+    assert scores == pytest.approx(prm.score("", ["one .\n", "two .\n"]), abs=1e-5)
+
+
 def test_what_cannot_be_scored_is_told(tmp_path):
     prm = made(tmp_path)
     root = prm.scorer.open("what is one ?")

@@ -84,3 +84,20 @@ def test_the_prm_says_how_to_cut_read_and_reduce_unless_the_recipe_does():
         assert made.reduce == "last" and made.segmenter["by"] == "blank_lines" and made.budget == 784
     said = _recipe.load("recipes/search.yaml", ["search.reduce=min"])
     assert _recipe.method(said, "tree", usage, "x").config.reduce == "min"
+
+
+@pytest.mark.parametrize("method", ["best_of_n", "beam", "tree"])
+def test_scores_that_grew_step_by_step_are_those_of_the_whole(folder, method):
+    from prm import apply
+    from prm.engines import transformers
+    from prm.model import PRM
+    from prm.records import Problem
+
+    words = ["search.budget=200", "search.max_tokens=60", "steps.reserve=30"]
+    made = _recipe.method(_recipe.load("recipes/search.yaml", words), method, apply.read_usage(folder), "search.yaml")
+    engine = transformers.open_engine(transformers.Config(model="world", template="{problem}\n"))
+    prm = PRM.load(folder, "cpu")
+    (found,) = made.module.search([Problem("a", PROBLEM)], engine, prm, made.config)
+    assert max(len(path.steps) for path in found.finished) > 1
+    for path in found.finished:
+        assert path.scores == pytest.approx(prm.score(PROBLEM, path.steps), abs=1e-5) and path.partial is None

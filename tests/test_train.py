@@ -91,7 +91,7 @@ def test_gradient_checkpointing_changes_memory_alone(tmp_path):
 def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     config = tiny.config(tiny.backbone(tmp_path / "llama"))
     settings = Config(
-        batch=8, epochs=2, lr=1e-3, save_every=10, dynamic=Dynamic(), evaluation=Evaluation(held_out=0.2, every=4)
+        batch=8, epochs=2, lr=1e-3, save_every=7, dynamic=Dynamic(), evaluation=Evaluation(held_out=0.2, every=4)
     )
     train(tiny.rows(160), config, settings, tmp_path / "whole")
     code = (
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert not (tmp_path / "killed").exists()
     checkpoints = tmp_path / "killed.checkpoints"
-    (checkpoints / "checkpoint-20").mkdir()  # one that the kill left half written
+    (checkpoints / "checkpoint-21").mkdir()  # one that the kill left half written
     seen = []
     train(
         tiny.rows(160),
@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
         0,
         lambda steps, *args: (seen.append(s) or s for s in steps),
     )
-    assert seen[0] == 10, "from the last whole checkpoint"
+    assert seen[0] == 14, "from the last whole checkpoint"
     assert same(tmp_path / "whole", tmp_path / "killed")
     assert not checkpoints.exists()
     whole, killed = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "killed"))
@@ -125,6 +125,8 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
         for entry in history["steps"] + history["evaluations"]:
             entry.pop("eval_runtime", None)
     assert whole == killed and len(whole["evaluations"]) > 5
+    logged = [entry["step"] for entry in whole["steps"]]
+    assert logged == list(range(1, logged[-1] + 1)), "no loss is lost where an evaluation is logged, too"
 
 
 def test_the_same_call_again_is_done_at_once_and_other_settings_replace_it(tmp_path):
@@ -203,6 +205,19 @@ def test_bad_settings_name_the_key():
         Dynamic(floor=2.0)
 
 
+def test_siblings_that_do_not_fit_in_a_processs_share_are_refused():
+    with pytest.raises(PrmError, match="siblings: 4 do not fit in a micro-batch of 8 / .1 x 4"):
+        plan([9] * 64, Config(batch=8, siblings=4), 0, world=4, problems=["p"] * 64)
+
+
+def test_another_problems_id_is_another_run(tmp_path):
+    """Who is a sibling of whom, and who is held out, goes by the ids: no checkpoint is taken for another run's."""
+    prm = PRM.create(tiny.config(tiny.backbone(tmp_path / "llama")), "cpu")
+    items, _ = training.encode_rows(tiny.rows(4), prm.tokenizer, prm.config)
+    others = [dataclasses.replace(item, problem="q") for item in items]
+    assert training._digest(items) != training._digest(others)
+
+
 def test_siblings_stay_together_and_a_batch_stays_as_large():
     problems = [f"p{i // 8}" for i in range(96)]
     settings = Config(batch=16, accumulate=2, siblings=4)
@@ -238,6 +253,22 @@ def test_evaluation_stops_early_and_keeps_the_best_weights(tmp_path):
         bottom += float(weights.sum())
     kept = next(entry for entry in evaluations if entry["step"] == best)
     assert kept["eval_loss"] == pytest.approx(top / bottom, abs=1e-4), "the saved weights are the best evaluation's"
+
+
+def test_a_kill_behind_an_early_stop_changes_nothing(tmp_path, monkeypatch):
+    """The last checkpoint is of the step at which training stopped: there is nothing to train when it goes on."""
+    config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(120)
+    evaluation = Evaluation(held_out=0.3, every=2, patience=2)
+    settings = Config(batch=8, epochs=30, lr=0.3, schedule="constant", save_every=2, evaluation=evaluation)
+    train(rows, config, settings, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "_publish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(rows, config, settings, tmp_path / "killed")
+    train(rows, config, settings, tmp_path / "killed")
+    whole, killed = (json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "killed"))
+    assert same(tmp_path / "whole", tmp_path / "killed") and whole["best"] == killed["best"]
+    losses = [[e["eval_loss"] for e in history["evaluations"]] for history in (whole, killed)]
+    assert losses[0] == losses[1] and len(whole["evaluations"]) > 2
 
 
 def test_held_out_problems_are_the_same_with_more_data(tmp_path):
