@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from prm import answers, config, plugins, store
 from prm.errors import PrmError
-from prm.joining import joined
-from prm.jsonl import read_rows, text_of, write_rows
-from prm.problems import id_of
+from prm.jsonl import write_rows
 from prm.progress import progress, say
-from prm.records import Problem, Sample, Steps, StepScores
+from prm.records import Sample, StepScores
 from prm.signals import Context
+from prm.solutions import Row, read_pools
 
 BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of tokens
 
@@ -30,15 +29,16 @@ BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of 
 @dataclass(frozen=True)
 class Usage:
     """A PRM folder's usage.json; the reduction and segmenter are None where it has none. labels: "given" where step labels
-    from outside trained it (`prm train`)."""
+    from outside trained it (`prm train`); separator: what then stood between steps that show no line break (`prm.joining`)."""
 
     reduce: str | None = None
     segmenter: dict[str, Any] | None = None
     answers: answers.Config = field(default_factory=answers.Config)
     labels: str = ""
+    separator: str = ""
 
 
-Row = tuple[Problem, Sample, Steps | None]  # None: still to be cut
+SEGMENTER = "segmenter"  # a fitted one's folder inside the PRM's
 
 
 def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | None) -> int:
@@ -104,20 +104,6 @@ def _chosen(choice, samples: Sequence[Sample], rows: Sequence[StepScores], reaso
     }
 
 
-def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
-    """Rows {"problem" or "question", "samples": [{"text"} or {"steps"} or a text, ...]}. A sample's text goes first: it is
-    the whole solution. One with neither is kept with a reason."""
-    for number, row in read_rows(path):
-        where = f"{path} row {number}"
-        samples = row.get("samples")
-        if not isinstance(samples, list) or not samples:
-            raise PrmError(
-                f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one"
-            )
-        problem = _problem(row, where)
-        yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
-
-
 def reduction(folder: Path, usage: Usage, given: str | None) -> str:
     """How the PRM's step scores make one: as given, else as its training said. PrmError where neither says, or it is unknown."""
     from prm.rerank import REDUCE
@@ -148,6 +134,7 @@ def segmenter_of(usage: Usage) -> plugins.Plugin | None:
 
 
 def read_usage(folder: Path) -> Usage:
+    """PrmError where it is damaged, or names a fitted segmenter outside the PRM's folder."""
     path = folder / "usage.json"
     if not path.exists():
         return Usage()
@@ -155,10 +142,23 @@ def read_usage(folder: Path) -> Usage:
         usage = config.build(Usage, json.loads(path.read_text()), f"{path}:")
     except ValueError as error:
         raise PrmError(f"{path}: not JSON ({error}); run the recipe again") from None
-    if usage.segmenter and usage.segmenter.get("path"):  # fitted: it lies inside the PRM's folder
-        fitted = str(folder / usage.segmenter["path"])
-        return replace(usage, segmenter={**usage.segmenter, "path": fitted})
-    return usage
+    if not (usage.segmenter and usage.segmenter.get("path")):
+        return usage
+    fitted = folder / str(usage.segmenter["path"])
+    if folder.resolve() not in fitted.resolve().parents:
+        raise PrmError(
+            f"{path}: segmenter.path: {usage.segmenter['path']!r} leads outside the PRM's folder; copy the segmenter into it"
+        )
+    return replace(usage, segmenter={**usage.segmenter, "path": str(fitted)})
+
+
+def write_usage(folder: Path, usage: dict[str, Any]) -> None:
+    """usage.json and a copy of the fitted segmenter it names: a PRM's folder may be taken elsewhere."""
+    segmenter = usage.get("segmenter") or {}
+    if segmenter.get("path"):
+        shutil.copytree(segmenter["path"], folder / SEGMENTER, dirs_exist_ok=True)
+        usage = {**usage, "segmenter": {**segmenter, "path": SEGMENTER}}
+    store.write_file(folder / "usage.json", json.dumps(usage, indent=2).encode())
 
 
 def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
@@ -181,44 +181,6 @@ def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
     if not run.complete(f"prm.{arm}"):
         raise PrmError(f"{path}: the PRM of {arm} is not trained yet; give its `prm run` command again")
     return run.model(arm)
-
-
-def _problem(row: dict, where: str) -> Problem:
-    name = "problem" if "problem" in row else "question"
-    text = text_of(row, ["problem", "question"], where)
-    return Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
-
-
-def _sample(problem: Problem, index: int, given: Any, usage: Usage, where: str) -> Row:
-    row = given if isinstance(given, dict) else {"text": given}
-    steps_alone = row.get("text") is None or usage.segmenter is None
-    if steps_alone and row.get("steps"):
-        return of_steps(problem, index, row, where)
-    return of_text(problem, index, row, usage, where)
-
-
-def of_steps(problem: Problem, index: int, row: dict, where: str, separator: str = "") -> Row:
-    """A row that brings its steps. separator: put between them where they show no white space (`prm.joining`)."""
-    steps = row["steps"]
-    if not isinstance(steps, list) or not steps or not all(isinstance(s, str) and s for s in steps):
-        raise PrmError(f"{where}: 'steps' must be a list of texts, none empty")
-    steps = joined(steps, separator)
-    return (
-        problem,
-        Sample(problem.id, index, "".join(steps)),
-        Steps(problem.id, index, tuple(accumulate(map(len, steps)))),
-    )
-
-
-def of_text(problem: Problem, index: int, row: dict, usage: Usage, where: str) -> Row:
-    """A row that brings a text, still to be cut; one without is a sample with a reason."""
-    text = row.get("text")
-    if not isinstance(text, str) or not text.strip():
-        bad = Sample(problem.id, index, "", finish="", reason="empty" if isinstance(text, str) else "no_text")
-        return problem, bad, Steps(problem.id, index, ())
-    if usage.segmenter is None:
-        raise PrmError(f"{where}: has no 'steps', and this PRM does not say how to cut a text; give the steps")
-    return problem, Sample(problem.id, index, text), None
 
 
 def _cut(rows: list[Row], usage: Usage) -> list[Row]:

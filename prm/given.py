@@ -8,7 +8,6 @@ The PRM's usage.json says so (`labels: given`).
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prm import config, formats, model, plugins, recipefile, settings, store
+from prm import apply, config, formats, model, plugins, recipefile, settings
 from prm.errors import PrmError
 from prm.formats import GIVEN, Row
 from prm.labels import AFTER_ERROR
@@ -71,12 +70,20 @@ def train_file(data: str, recipe: Recipe, out: str | Path) -> None:
 
     out, tally = Path(out), Counter()
     model.check(recipe.prm)
-    rows = formats.read(data, formats.build(recipe.format, "format"), tally, recipe.split)
+    form = formats.build(recipe.format, "format")
+    rows = formats.read(data, form, tally, recipe.split)
     train(_masked(rows, recipe.after_error), recipe.prm, recipe.train, out, recipe.seed, progress)
     if int(os.environ.get("RANK", 0)):  # the first of several processes writes
         return
-    usage = {"reduce": recipe.reduce, "segmenter": recipe.segmenter, "labels": GIVEN}
-    store.write_file(out / "usage.json", json.dumps(usage, indent=2).encode())
+    apply.write_usage(
+        out,
+        {
+            "reduce": recipe.reduce,
+            "segmenter": recipe.segmenter,
+            "labels": GIVEN,
+            "separator": getattr(form.config, "separator", ""),
+        },
+    )
     say(f"{data}: " + ", ".join(f"{n:,} {what}" for what, n in tally.items()) + f" -> {out}")
 
 

@@ -4,8 +4,8 @@
     -> {"id", "scores": [float, ...]}                                        one a row, in the rows' order
 
 Rows are read a window at a time; the PRM sorts a window's solutions by length and makes its batches of tokens. The output
-appears when it is whole. A row that cannot be scored has a `reason`: "bad_row: what is wrong", "empty", "no_text", or why it
-could not be encoded.
+appears when it is whole. A row that cannot be scored has the scores [] and a `reason`: "bad_row: what is wrong", "empty", "no_text",
+"empty_step", or why it could not be encoded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from prm.apply import Usage, of_steps, of_text, read_usage, segmenter_of
+from prm.apply import Usage, read_usage, segmenter_of
 from prm.errors import PrmError
-from prm.joining import joined
+from prm.joining import glued
 from prm.jsonl import text_of, try_rows, write_rows
 from prm.plugins import Plugin
 from prm.progress import progress, say
 from prm.records import Problem, Sample, Steps
 from prm.signals import Context
+from prm.solutions import of_steps, of_text
 
 WINDOW = 4096  # rows of a window; enough for batches of like lengths
 BAD, GLUED = "bad_row", "glued"
@@ -50,14 +51,15 @@ class Solution:
         return len(self.sample.text) + len(self.problem.text) if self.sample else 0
 
 
-def score_file(path: str, folder: Path, out: str, separator: str = "") -> int:
+def score_file(path: str, folder: Path, out: str, separator: str | None = None) -> int:
     """Scores each row of `path` with the PRM in `folder` and returns their number; `out` appears only when whole.
 
-    separator: put between the steps of a row that brings them without white space. Raises PrmError, before the model is
-    loaded, for a file that cannot be read or whose first window has no row that can be scored.
+    separator: what stood between the steps of rows that bring them (`prm.joining`); None: as in the PRM's training. Raises PrmError,
+    before the model is loaded, for a file that cannot be read or whose first window has no row that can be scored.
     """
     usage, reasons = read_usage(folder), Counter()
-    rows = write_rows(out, _scored(path, folder, usage, separator, reasons))
+    usage = usage if separator is None else replace(usage, separator=separator)
+    rows = write_rows(out, _scored(path, folder, usage, reasons))
     glued = reasons.pop(GLUED, 0)
     told = ", ".join(f"{n:,} {why}" for why, n in reasons.items())
     say(f"{rows:,} solutions -> {out}" + (f"; not scored: {told}" if told else ""))
@@ -69,11 +71,11 @@ def score_file(path: str, folder: Path, out: str, separator: str = "") -> int:
     return rows
 
 
-def _scored(path: str, folder: Path, usage: Usage, separator: str, reasons: Counter) -> Iterator[dict[str, Any]]:
+def _scored(path: str, folder: Path, usage: Usage, reasons: Counter) -> Iterator[dict[str, Any]]:
     from prm.model import PRM
     from prm.score import score_samples
 
-    windows = _windows(read_solutions(path, usage, separator))
+    windows = _windows(read_solutions(path, usage))
     first = next(windows)
     _check(path, first)
     prm, segmenter, context = PRM.load(folder), segmenter_of(usage), Context()
@@ -90,29 +92,30 @@ def _scored(path: str, folder: Path, usage: Usage, separator: str, reasons: Coun
             yield made
 
 
-def read_solutions(path: str, usage: Usage, separator: str = "") -> Iterator[Solution]:
+def read_solutions(path: str, usage: Usage) -> Iterator[Solution]:
     """The rows of the file, those that are bad with a reason."""
     for number, row in try_rows(path):
         where = f"{path} row {number}"
         try:
             if isinstance(row, PrmError):
                 raise row
-            yield _solution(row, number, usage, separator, where)
+            yield _solution(row, number, usage, where)
         except PrmError as error:
             id = _id(row, number) if isinstance(row, dict) else number
             yield Solution(number, id, reason=f"{BAD}: {str(error).removeprefix(where + ': ')}")
 
 
-def _solution(row: dict, number: int, usage: Usage, separator: str, where: str) -> Solution:
+def _solution(row: dict, number: int, usage: Usage, where: str) -> Solution:
     id = _id(row, number)
     if row.get("steps") is None and "text" not in row:
         raise PrmError(f"{where}: no 'steps' or 'text'; the row's keys are: {', '.join(row)}")
     problem = Problem(str(id), text_of(row, ["problem", "question"], where))
     if row.get("steps") is None:
         return Solution(number, id, *of_text(problem, 0, row, usage, where))
-    found = of_steps(problem, 0, row, where, separator)
-    glued = not separator and joined(row["steps"], "\n") != row["steps"]
-    return Solution(number, id, *found, brought=True, glued=glued)
+    found = of_steps(problem, 0, row, where, usage.separator)
+    return Solution(
+        number, id, *found, brought=True, glued=not (usage.separator or found[1].reason) and glued(row["steps"])
+    )
 
 
 def _id(row: dict, number: int) -> str | int:
@@ -149,8 +152,8 @@ def _cut(window: list[Solution], segmenter: Plugin | None, context: Context) -> 
 def _row(solution: Solution, scores) -> dict[str, Any]:
     if scores is None:
         return {"id": solution.id, "scores": [], "reason": solution.reason}
-    row: dict[str, Any] = {"id": solution.id, "scores": list(scores.values)}
-    if not solution.brought:
-        row["steps"] = solution.steps.cut(solution.sample.text)
     why = solution.sample.reason or (scores.provenance[0] if scores.provenance else "")
-    return {**row, "reason": why} if why else row
+    if why:
+        return {"id": solution.id, "scores": [], "reason": why}
+    steps = {} if solution.brought else {"steps": solution.steps.cut(solution.sample.text)}
+    return {"id": solution.id, "scores": list(scores.values), **steps}

@@ -74,8 +74,7 @@ def score(given: argparse.Namespace) -> None:
     from prm import apply, scorefile
 
     _apart(given.solutions, given.out)
-    separator = given.separator.replace("\\n", "\n").replace("\\t", "\t")  # as a shell passes them on
-    scorefile.score_file(given.solutions, apply.model_folder(given.model, given.arm), given.out, separator)
+    scorefile.score_file(given.solutions, apply.model_folder(given.model, given.arm), given.out, given.separator)
 
 
 def rerank(given: argparse.Namespace) -> None:
@@ -156,13 +155,13 @@ def serve(given: argparse.Namespace) -> None:
 
     from prm import apply
     from prm.serve import app
-    from prm.serve.judge import Judge
+    from prm.serve.judge import Judge, check_unscored
 
-    folder = apply.model_folder(given.model, given.arm)
+    check_unscored(given.unscored, "--unscored")
+    folder, path = apply.model_folder(given.model, given.arm), Path(given.model).resolve()
     with app.listen(given.host, given.port) as found:
-        prompt = given.prompt.replace("\\n", "\n")  # as a shell passes it on
-        judge = Judge.load(folder, given.reduce, prompt)
-        app.serve(judge, given.arm or Path(given.model).resolve().name, found, given.unscored)
+        judge = Judge.load(folder, given.reduce, given.prompt, given.device)
+        app.serve(judge, given.name or given.arm or path.name, found, given.unscored, (given.model, str(path)))
 
 
 def _apart(path: str, out: str) -> None:

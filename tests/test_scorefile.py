@@ -51,6 +51,15 @@ def test_the_separator_stands_between_steps_that_show_none(prm, tmp_path, capsys
     assert same["scores"] == pytest.approx(shown["scores"], abs=1e-6)
     assert "nothing stands" not in capsys.readouterr().err
     assert plain["scores"] != pytest.approx(shown["scores"], abs=1e-6)
+    (prm / "usage.json").write_text(json.dumps({"separator": "\n"}))  # what the training put there is put there again
+    assert scored(prm, tmp_path, rows)[0] == parted and "nothing stands" not in capsys.readouterr().err
+    assert scored(prm, tmp_path, rows, separator="")[0] == plain
+    stray = [
+        {**BENCH, "steps": ["so one . ", "two .", "six ."]},
+        {**BENCH, "steps": ["so one . \n", "two .\n", "six ."]},
+    ]
+    one, other = scored(prm, tmp_path, stray)
+    assert one["scores"] == pytest.approx(other["scores"], abs=1e-6)
 
 
 def test_a_bad_row_is_a_row_with_a_reason(prm, tmp_path, capsys, monkeypatch):
@@ -70,11 +79,17 @@ def test_a_bad_row_is_a_row_with_a_reason(prm, tmp_path, capsys, monkeypatch):
     found = scored(prm, tmp_path, rows)
     assert [row["id"] for row in found] == ["a", 2, 3, 7, 6, 7, 8, 9]
     assert [row.get("reason", "").split(":")[0] for row in found] == [
-        *("bad_row", "", "bad_row", "", "problem_too_long", "bad_row", "bad_row", "empty")
+        *("bad_row", "", "bad_row", "", "problem_too_long", "empty_step", "bad_row", "empty")
     ]
     assert found[0]["reason"] == "bad_row: no 'steps' or 'text'; the row's keys are: id, problem"
-    assert found[4]["scores"] == [None, None] and "does not say how to cut a text" in found[6]["reason"]
-    assert "8 solutions" in (told := capsys.readouterr().err) and "4 bad_row, 1 problem_too_long, 1 empty" in told
+    assert (
+        all(row["scores"] == [] for row in found if "reason" in row)
+        and "does not say how to cut a text" in found[6]["reason"]
+    )
+    assert (
+        "8 solutions" in (told := capsys.readouterr().err)
+        and "3 bad_row, 1 problem_too_long, 1 empty_step, 1 empty" in told
+    )
 
 
 def test_a_file_without_a_solution_is_refused_before_a_model_is_loaded(prm, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import shlex
 import pytest
 import tiny
 
-from prm import cli, formats, given, jsonl, plugins
+from prm import apply, cli, formats, given, jsonl, plugins
 from prm import train as training
 from prm.apply import read_usage
 from prm.errors import PrmError
@@ -52,6 +52,7 @@ def test_a_prm_learns_labels_from_outside(tmp_path):
     assert right > wrong + 0.2
     usage = read_usage(tmp_path / "prm")
     assert (usage.labels, usage.reduce, usage.segmenter) == ("given", "min", {"name": "delimiter", "by": "auto"})
+    assert usage.separator == "\n", "what the format puts between steps, scoring does too"
     history = json.loads((tmp_path / "prm" / "history.json").read_text())
     some = sum(any(value is not None for value in row["labels"]) for row in trl_rows(60))
     assert 0 < some < 60 and history["counts"]["solutions"] == some
@@ -127,3 +128,17 @@ def test_the_examples_of_its_help_are_settings_that_there_are(capsys):
     assert made.train.evaluation.held_out == 0.1
     assert formats.build(made.format, "format").config.separator == "\n\n"
     assert "heldout.json" not in told and ", ".join(plugins.names("formats")) in told
+
+
+def test_a_fitted_segmenter_goes_along_with_the_prm_and_must_lie_inside(tmp_path):
+    (tmp_path / "fitted").mkdir()
+    (tmp_path / "fitted" / "card.json").write_text("{}")
+    (tmp_path / "prm").mkdir()
+    apply.write_usage(tmp_path / "prm", {"segmenter": {"name": "attractor", "path": str(tmp_path / "fitted")}})
+    inside = read_usage(tmp_path / "prm").segmenter["path"]
+    assert inside == str(tmp_path / "prm" / "segmenter") and (tmp_path / "prm" / "segmenter" / "card.json").is_file()
+    (tmp_path / "prm" / "link").symlink_to(tmp_path / "fitted")
+    for path in ("../fitted", str(tmp_path / "fitted"), "link", "."):
+        (tmp_path / "prm" / "usage.json").write_text(json.dumps({"segmenter": {"name": "attractor", "path": path}}))
+        with pytest.raises(PrmError, match="usage.json: segmenter.path: .* leads outside the PRM's folder"):
+            read_usage(tmp_path / "prm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prm import verbs
+from prm import joining, verbs
 from prm.cli.arguments import add_verb, overrides, prm_folder, arm, out
 
 
@@ -25,14 +25,15 @@ def score(made) -> None:
     arm(verb)
     verb.add_argument(
         "--separator",
-        default="",
+        type=joining.separator,
         metavar="TEXT",
-        help="what stood between the steps of rows that do not show it, '\\n\\n' for ProcessBench (default: nothing)",
+        help="what stood between the steps of rows that show no line break there, '\\n\\n' for ProcessBench (default: what stood "
+        "there in the PRM's training, nothing for one of our own runs)",
     )
     out(
         verb,
         '{"id", "scores"}, a row each, in order: the belief in [0, 1] that each step is right; "steps" too where the row brought '
-        'a text; "reason" where it cannot be scored. id: the row\'s id or problem_id, else its line',
+        'a text; "reason", with the scores [], where it cannot be scored. id: the row\'s id or problem_id, else its line',
     )
 
 
@@ -124,11 +125,17 @@ def serve(made) -> None:
     arm(verb)
     verb.add_argument("--port", type=int, required=True, help="0 takes any that is free and says which")
     verb.add_argument("--host", default="127.0.0.1", help="0.0.0.0 answers other machines too (default 127.0.0.1)")
+    verb.add_argument(
+        "--name", help="what requests call the model (default: ARM, or the folder's name); its path does too"
+    )
+    verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default auto: CUDA where there is one)")
     verb.add_argument("--reduce", help="/get_reward: step scores -> one: min, product, mean, geometric_mean, last")
     verb.add_argument(
         "--prompt",
+        type=joining.separator,
         default="{problem}",
-        help="/get_reward: the form of the policy's prompts, with {problem} where the problem stands (default: it is all)",
+        help="/get_reward: the form of the policy's prompts, with {problem} where the problem stands, \\n and \\t for "
+        "line breaks and tabs (default: it is all)",
     )
     verb.add_argument(
         "--unscored", type=float, metavar="REWARD", help="/get_reward: for what cannot be scored (default: null)"
