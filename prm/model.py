@@ -10,8 +10,6 @@ the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA;
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,14 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import prm as package
+from prm import backbone as backbones
 from prm import config as configs
-from prm import models
+from prm import models, saved
 from prm.encode import PROBLEM, Encoded
 from prm.errors import PrmError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
     from prm.network import Network
@@ -93,9 +90,9 @@ class Config:
 def check(config: Config) -> None:
     """PrmError for what would fail later: a missing or unsafe backbone, more tokens than it has positions. Loads nothing."""
     models.check(config.backbone)
-    _check_quantize(config)
+    backbones.check_quantize(config)
     facts = models.facts(config.backbone)
-    _check_positions(config, facts.get("max_position_embeddings", facts.get("n_positions")))
+    backbones.check_positions(config, facts.get("max_position_embeddings", facts.get("n_positions")))
 
 
 class PRM:
@@ -113,23 +110,25 @@ class PRM:
         """An untrained PRM on the config's backbone; what is random in it comes from torch's global seed."""
         models.check(config.backbone)
         path = models.resolve(config.backbone)
-        return cls._assemble(config, path, path, device)
+        prm = cls._assemble(config, path, path, device)
+        backbones.check_tokens(prm)
+        return prm
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> PRM:
-        """A saved PRM, ready to score. device: "auto" takes CUDA where there is one (this process's)."""
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
+        """A saved PRM, ready to score. folder: or a hub id, which is fetched. device: "auto" takes CUDA where there is one (this
+        process's). PrmError where it is none, or damaged."""
+        folder = saved.local(folder)
         config, card = read_config(folder)
-        prm = cls._assemble(config, _backbone_path(folder, config), folder, device)
+        saved.check(folder, config)
+        prm = cls._assemble(config, saved.backbone_path(folder, config), folder, device)
         if prm.fingerprint != card["backbone"]["fingerprint"] and config.lora:
             raise PrmError(
                 f"{folder}: trained on other weights than {config.backbone!r} holds now; restore those or train again"
             )
-        prm.network.load_head(_head_state(folder))
+        prm.network.load_head(saved.head_state(folder))
         if config.lora:
-            _load_adapter(prm.network, load_file(folder / "adapter_model.safetensors"), folder)
+            saved.load_adapter(prm.network, folder)
             if (
                 config.dtype == "float32" and not config.quantize
             ):  # nearly halves the time of scoring; bfloat16 would round the adapter away
@@ -147,10 +146,10 @@ class PRM:
 
         if device == "auto":
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-        _check_quantize(config)
+        backbones.check_quantize(config)
         tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_path))
         backbone = networks.open_backbone(str(backbone_path), config.dtype, config.attention, config.quantize, device)
-        _check_positions(config, networks.position_limit(backbone))
+        backbones.check_positions(config, networks.position_limit(backbone))
         fingerprint = models.weights_fingerprint(backbone_path, backbone.config)
         backbone = networks.add_lora(backbone, config.lora) if config.lora else backbone
         network = networks.Network(backbone, config.head)
@@ -158,29 +157,11 @@ class PRM:
 
     def save(self, folder: str | Path) -> None:
         """Writes the folder described above. Refuses weights that are not finite."""
-        from peft import get_peft_model_state_dict
-        from safetensors.torch import save_file
-
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         check_finite(self.network)
-        backbone = self.network.backbone
-        if self.config.lora:
-            adapter = {
-                name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(backbone).items()
-            }
-            save_file(adapter, folder / "adapter_model.safetensors")
-            backbone.peft_config["default"].save_pretrained(str(folder))
-        else:
-            backbone.save_pretrained(folder / "backbone")
-        save_file(self.network.head_state(), folder / "head.safetensors")
+        saved.write_weights(self.network, self.config.lora is not None, folder)
         self.tokenizer.save_pretrained(str(folder))
-        card = {
-            "version": package.__version__,
-            "config": configs.plain(self.config),
-            "backbone": {"name": self.config.backbone, "fingerprint": self.fingerprint},
-        }
-        (folder / "prm.json").write_text(json.dumps(card, indent=2) + "\n")
+        saved.write_card(self.config, self.fingerprint, folder)
 
     def push_to_hub(
         self,
@@ -239,62 +220,5 @@ def check_finite(network: Network) -> None:
 
 def read_config(folder: Path) -> tuple[Config, dict]:
     """A saved PRM's config and all of its prm.json. PrmError where there is none, or it is damaged."""
-    card = _card(folder)
+    card = saved.card(folder)
     return configs.build(Config, card["config"], f"{folder}/prm.json: config"), card
-
-
-def _card(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "prm.json").read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        raise PrmError(f"{folder}: no saved PRM here (no prm.json); give the folder that training wrote") from None
-    except ValueError as error:
-        raise PrmError(f"{folder}/prm.json: not JSON ({error}); the folder is damaged, train again") from None
-
-
-def _backbone_path(folder: Path, config: Config) -> str | Path:
-    if config.lora is None:
-        return folder / "backbone" if (folder / "backbone").is_dir() else folder  # an export is one model
-    models.check(config.backbone)
-    return models.resolve(config.backbone)
-
-
-def _head_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The head's tensors, "score. ...", from a file of their own or, of an export, from the model's shards."""
-    from safetensors import safe_open
-
-    state = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as tensors:
-            state |= {name: tensors.get_tensor(name) for name in tensors.keys() if name.startswith("score.")}
-    if not state:
-        raise PrmError(f"{folder}: no safetensors file holds the head (score.weight); the folder is damaged")
-    return state
-
-
-def _load_adapter(network: Network, state: dict, folder: Path) -> None:
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
-    if set(state) != set(get_peft_model_state_dict(network.backbone)):
-        raise PrmError(f"{folder}/adapter_model.safetensors: not the adapter that prm.json describes; train again")
-    set_peft_model_state_dict(network.backbone, state)
-
-
-def _check_positions(config: Config, limit: int | None) -> None:
-    if limit is not None and config.max_tokens > limit:
-        raise PrmError(
-            f"prm.max_tokens: {config.max_tokens}, but {config.backbone!r} has {limit} positions; lower it to that"
-        )
-
-
-def _check_quantize(config: Config) -> None:
-    if config.quantize is None:
-        return
-    import torch
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise PrmError(
-            f"prm.quantize: {config.quantize} needs bitsandbytes; pip install bitsandbytes, or set it to null"
-        )
-    if not torch.cuda.is_available():
-        raise PrmError(f"prm.quantize: {config.quantize} needs a CUDA GPU, and there is none; set it to null")

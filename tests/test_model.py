@@ -71,9 +71,11 @@ def test_what_is_saved_loads_to_the_same_scores(tmp_path, kind, lora):
     assert not any(name.endswith((".bin", ".pt", ".pth", ".pkl")) for name in files)
 
 
-def test_a_prm_trained_whole_needs_its_backbone_no_more(tmp_path):
+def test_a_prm_trained_whole_needs_its_backbone_no_more(tmp_path, capfd):
     prm = made(tmp_path, lora=None)
+    capfd.readouterr()
     prm.save(tmp_path / "saved")
+    assert capfd.readouterr().err == "", "no bar for what takes a second"
     shutil.rmtree(tmp_path / "llama")
     assert PRM.load(tmp_path / "saved", "cpu").score(PROBLEM, STEPS) == pytest.approx(prm.score(PROBLEM, STEPS))
 
@@ -110,11 +112,52 @@ def test_folders_that_hold_no_prm(tmp_path):
     (tmp_path / "prm.json").write_text("{")
     with pytest.raises(PrmError, match="not JSON"):
         PRM.load(tmp_path)
+    for damaged in ("{}", "[]", '{"config": {}, "backbone": {}}'):
+        (tmp_path / "prm.json").write_text(damaged)
+        with pytest.raises(PrmError, match="prm.json: does not say what the PRM is .* train again"):
+            PRM.load(tmp_path)
     made(tmp_path).save(tmp_path / "saved")
+    (tmp_path / "saved" / "adapter_model.safetensors").rename(tmp_path / "kept")
+    with pytest.raises(PrmError, match="saved: no adapter_model.safetensors, .* copy the whole folder"):
+        PRM.load(tmp_path / "saved")
+    (tmp_path / "kept").rename(tmp_path / "saved" / "adapter_model.safetensors")
     card = json.loads((tmp_path / "saved" / "prm.json").read_text())
     (tmp_path / "saved" / "prm.json").write_text(json.dumps({**card, "config": {**card["config"], "lore": 1}}))
     with pytest.raises(PrmError, match="did you mean 'lora'"):
         PRM.load(tmp_path / "saved")
+
+
+def test_a_hub_id_is_fetched_where_no_folder_has_that_name(tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def fetched(name):
+        if name != "me/prm":
+            raise LocalEntryNotFoundError("no such repository")
+        return str(tmp_path / "saved")
+
+    prm = made(tmp_path)
+    prm.save(tmp_path / "saved")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
+    assert PRM.load("me/prm", "cpu").score(PROBLEM, STEPS) == pytest.approx(prm.score(PROBLEM, STEPS), abs=1e-6)
+    with pytest.raises(PrmError, match="me/pmr: no such folder, and no PRM of the hub .*no such repository"):
+        PRM.load("me/pmr")
+    with pytest.raises(PrmError, match="no saved PRM here .* folder that training wrote, or the hub id"):
+        PRM.load("./pmr")
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path):
+    folder = tiny.backbone(tmp_path)
+    special = tiny.tokenizer()
+    special.add_special_tokens({"additional_special_tokens": ["<never in a text>"]})
+    special.save_pretrained(folder)
+    PRM.create(tiny.config(folder), "cpu")
+    larger = tiny.tokenizer()
+    larger.add_tokens(["seven"])
+    larger.save_pretrained(folder)
+    size = len(larger) - 1
+    with pytest.raises(PrmError, match=f"tokens up to id {size}, its embeddings end at {size - 1}; .*resize_token"):
+        PRM.create(tiny.config(folder), "cpu")
 
 
 def test_pickled_weights_are_refused(tmp_path):
