@@ -26,8 +26,8 @@ def rows_memory_growth(rows: int = ROWS) -> float:
     from eval.bench_score import Shape, random_prm
 
     with tempfile.TemporaryDirectory() as folder:
-        texts = [text for row in map(_row, range(200)) for text in (row["problem"], *row["steps"])]
-        prm = random_prm(f"{folder}/backbone", Shape(width=32, layers=1, heads=2), texts)
+        pairs = [(row["problem"], row["steps"]) for row in map(_row, range(200))]
+        prm = random_prm(f"{folder}/backbone", Shape(width=32, layers=1, heads=2), pairs)
         prm.save(f"{folder}/prm")
         few, many = (_peak(Path(folder), count) for count in (rows, 10 * rows))
     return many / few - 1

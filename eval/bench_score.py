@@ -2,33 +2,28 @@
 
     python -m eval.bench score
 
-Rows: 32 sampled solutions of each of a few GSM8K problems, from $PRM_DATA or ../shared/data (strictprm_gsm8k_math500_n32) where
-that is there, else random words of the same lengths, of which solutions share what real ones do. Model: a Llama of random
-weights, since speed does not depend on what they say. Each repeat times all ways in turn; ratios are medians over the repeats.
+Rows: 32 sampled solutions of each of a few GSM8K problems (bench_data.py). Model: a Llama of random weights, since speed does not
+depend on what they say. Each repeat times all ways in turn; ratios are medians over the repeats. The plain ways are transformers'
+own forward; on a CPU the scorer's linear layers are oneDNN's, and `..._same_kernels` gives them to the plain ways, too.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
-import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval import bench_data
+from eval.bench_data import Pairs
 from eval.bench_rows import rows_memory_growth
 
 if TYPE_CHECKING:
     from prm.encode import Window
     from prm.model import PRM
 
-POOL = "strictprm_gsm8k_math500_n32/gsm8k_n32.jsonl.gz"
-Pairs = list[tuple[str, list[str]]]
 GOALS = {"vs_one_at_a_time": "at least 3", "vs_sorted_padded": "at least 1.3", "step_growth": "near 1"}
 
 
@@ -45,9 +40,9 @@ class Shape:
 
 def measure(shape: Shape = Shape(), repeats: int = 5) -> dict:
     """The part "score" of the bench."""
-    pairs, source = pool(shape.problems)
+    pairs, source = bench_data.pairs(shape.problems)
     with tempfile.TemporaryDirectory() as folder:
-        prm = random_prm(folder, shape, [text for problem, steps in pairs for text in (problem, *steps)])
+        prm = random_prm(folder, shape, pairs)
     return {
         **batches(prm, pairs, repeats),
         **search(prm, pairs, repeats),
@@ -70,6 +65,7 @@ def batches(prm: PRM, pairs: Pairs, repeats: int) -> dict:
         "ours": lambda: [value for one in prm.score_encoded(encoded) for value in one],
         "one_at_a_time": lambda: one_at_a_time(prm, windows),
         "sorted_padded": lambda: sorted_padded(prm, windows),
+        "sorted_padded_same_kernels": lambda: _same_kernels(sorted_padded, prm, windows),
     }
     values = {name: way() for name, way in ways.items()}
     seconds = timed(ways, repeats)
@@ -111,6 +107,13 @@ def search(prm: PRM, pairs: Pairs, repeats: int, beams: int = 16, rounds: int = 
         "step_growth_rescoring": statistics.median(sum(whole[-third:]) / sum(whole[:third]) for whole in anew),
         "vs_rescoring": _ratio(map(sum, anew), map(sum, kept)),
     }
+
+
+def _same_kernels(way: Callable, prm: PRM, windows: list[Window]) -> list[float]:
+    from prm import linear
+
+    with linear.fast():
+        return way(prm, windows)
 
 
 def one_at_a_time(prm: PRM, windows: list[Window]) -> list[float]:
@@ -161,44 +164,15 @@ def _ratio(slow, fast) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast))
 
 
-def pool(problems: int) -> tuple[Pairs, str]:
-    """(problem, steps) of `problems` problems times 32, and where they are from."""
-    file = Path(os.environ.get("PRM_DATA", "../shared/data")) / POOL
-    if not file.is_file():
-        return [pair for p in range(problems) for pair in synthetic(p)], "synthetic"
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    rows = rows[:: len(rows) // problems][:problems]
-    return [
-        (row["question"], [step for step in sample["text"].splitlines(keepends=True) if step.strip()])
-        for row in rows
-        for sample in row["samples"]
-    ], "GSM8K, 32 samples a problem"
-
-
-def synthetic(seed: int) -> Iterator[tuple[str, list[str]]]:
-    """32 solutions of random words, as long as the GSM8K pool's and sharing as much with one another."""
-    rng = random.Random(seed)
-    word = lambda: "".join(rng.choice("abcdefgh") for _ in range(3))
-    problem = " ".join(word() for _ in range(45))
-    common = [word() for _ in range(60)]
-    for _ in range(32):
-        words = common[: rng.randint(0, 60)] + [word() for _ in range(rng.randint(60, 240))]
-        yield problem, [" ".join(words[i : i + 20]) + "\n" for i in range(0, len(words), 20)]
-
-
-def random_prm(folder: str, shape: Shape, texts: list[str]) -> PRM:
-    """A Llama of random weights behind a byte-level BPE tokenizer made from the texts."""
+def random_prm(folder: str, shape: Shape, pairs: Sequence[tuple[str, Sequence[str]]]) -> PRM:
+    """A Llama of random weights behind a byte-level BPE tokenizer made from the (problem, steps)."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaModel
 
     from prm.model import PRM, Config
 
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    made.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=4000, special_tokens=["<end>"], show_progress=False))
-    PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>", pad_token="<end>").save_pretrained(folder)
+    words = bench_data.tokenizer(pairs)
+    words.save_pretrained(folder)
     torch.manual_seed(0)
     LlamaModel(
         LlamaConfig(
@@ -207,7 +181,7 @@ def random_prm(folder: str, shape: Shape, texts: list[str]) -> PRM:
             num_attention_heads=shape.heads,
             num_key_value_heads=shape.heads // 2,
             intermediate_size=shape.width * 8 // 3,
-            vocab_size=4000,
+            vocab_size=len(words),
             max_position_embeddings=shape.max_tokens,
         )
     ).save_pretrained(folder)
