@@ -156,6 +156,8 @@ def write_usage(folder: Path, usage: dict[str, Any]) -> None:
     """usage.json and a copy of the fitted segmenter it names: a PRM's folder may be taken elsewhere."""
     segmenter = usage.get("segmenter") or {}
     if segmenter.get("path"):
+        if not Path(segmenter["path"]).is_dir():
+            raise PrmError(f"segmenter.path: {segmenter['path']}: no such folder; give the one that was fitted")
         shutil.copytree(segmenter["path"], folder / SEGMENTER, dirs_exist_ok=True)
         usage = {**usage, "segmenter": {**segmenter, "path": SEGMENTER}}
     store.write_file(folder / "usage.json", json.dumps(usage, indent=2).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,34 @@ if TYPE_CHECKING:
 TASKS = "process-reward-model, reward-model, reasoning"
 
 
-def write_card(config: Config, training: TrainConfig, history: dict, folder: Path) -> None:
-    """README.md of a trained PRM. history: as history.json has it."""
-    (folder / "README.md").write_text(card(config, training, history))
+LABELS = (
+    "Labels are soft and may come from signals that no person checked: what they are worth is for an evaluation to say."
+)
+GIVEN = "Labels were given from outside, by people or by other tools: what they are worth is for an evaluation to say."
 
 
-def card(config: Config, training: TrainConfig, history: dict) -> str:
+def write_card(config: Config, training: TrainConfig, history: dict, folder: Path, labels: str = LABELS) -> None:
+    """README.md of a trained PRM. history: as history.json has it; labels: what is said of them."""
+    (folder / "README.md").write_text(card(config, training, history, labels))
+
+
+def backbone_name(config: Config) -> str:
+    """What others are told of the backbone: a hub id or a packaged policy's name, of a folder its last name alone."""
+    local = models.is_local(config.backbone) and config.backbone not in models.PACKAGED
+    return Path(models.resolve(config.backbone)).resolve().name if local else config.backbone
+
+
+def base_model(config: Config) -> str:
+    """The card's line of metadata for a backbone that others can find."""
+    return "" if models.is_local(config.backbone) else f"base_model: {config.backbone}\n"
+
+
+def card(config: Config, training: TrainConfig, history: dict, labels: str = LABELS) -> str:
     """The model card: what the PRM was trained on, how, with what losses, and how to use it."""
-    hub = Path(models.resolve(config.backbone)).name if models.is_local(config.backbone) else config.backbone
-    base = f"base_model: {config.backbone}\n" if not models.is_local(config.backbone) else ""
+    hub = backbone_name(config)
     library = "library_name: peft\n" if config.lora else ""
     return f"""---
-{base}{library}tags: [{TASKS}]
+{base_model(config)}{library}tags: [{TASKS}]
 ---
 
 # A process reward model on {hub}
@@ -47,7 +64,7 @@ prm.score("2 + 3 * 4 = ?", ["3 * 4 = 12\\n", "2 + 12 = 15\\n"])
 
 {_table(history["counts"])}
 
-Labels are soft and may come from signals that no person checked: what they are worth is for an evaluation to say.
+{labels}
 
 ## Losses
 
@@ -56,7 +73,7 @@ Labels are soft and may come from signals that no person checked: what they are 
 ## Settings
 
 ```json
-{json.dumps({"prm": configs.plain(config), "train": configs.plain(training)}, indent=1)}
+{json.dumps({"prm": configs.plain(replace(config, backbone=hub)), "train": configs.plain(training)}, indent=1)}
 ```
 
 Made with prm {__version__}.

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import prm as package
-from prm import apply, models
-from prm import config as configs
+from prm import apply, card, models, saved
+from prm.encode import specials
 from prm.errors import PrmError
 from prm.exportcard import text as card_text
 from prm.model import DTYPES, PRM, read_config
@@ -28,28 +29,40 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 HEAD = "score.weight"
+FILES = "exported"  # in prm.json: all files of the export
 
 
 def export(folder: str | os.PathLike, out: str | os.PathLike, dtype: str | None = None) -> Path:
-    """Writes the PRM in `folder` as one checkpoint to `out`, whole or not at all, over an earlier export if there is one.
+    """Writes the PRM in `folder` as one checkpoint to `out`, whole or not at all; over an earlier export to which nothing was added.
 
     dtype: of the weights written, "float32" or "bfloat16"; None: that of the PRM's backbone. An adapter is merged in float32
     and rounded once; in bfloat16 scores move by about a hundredth. Raises PrmError for what cannot be exported (`check`).
     """
-    folder, out = Path(folder), Path(out)
+    folder, out = Path(folder), Path(out).resolve()
     check(folder, out, dtype)
-    prm = PRM.load(folder, "cpu")
-    _pad_token(prm)
-    model = _classifier(prm, dtype or prm.config.dtype)
-    fresh = out.with_name(f"{out.name}.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)
-    _save(model, fresh)
-    prm.tokenizer.save_pretrained(str(fresh))
-    _describe(fresh, folder, prm, model, out.name)
-    if out.exists():
-        shutil.rmtree(out)
-    fresh.rename(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
+        fresh = Path(place, "fresh")
+        prm = PRM.load(folder, "cpu")
+        _pad_token(prm)
+        model = _classifier(prm, dtype or prm.config.dtype)
+        saved.save_quietly(model, fresh)
+        prm.tokenizer.save_pretrained(str(fresh))
+        _describe(fresh, folder, prm, model, out.name)
+        _put(fresh, out, Path(place, "old"))
     return out
+
+
+def _put(fresh: Path, out: Path, old: Path) -> None:
+    if not out.exists():
+        fresh.rename(out)
+        return
+    out.rename(old)
+    try:
+        fresh.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
 
 
 def check(folder: Path, out: Path, dtype: str | None) -> None:
@@ -57,6 +70,7 @@ def check(folder: Path, out: Path, dtype: str | None) -> None:
     if dtype is not None and dtype not in DTYPES:
         raise PrmError(f"--dtype: '{dtype}' is not known; give one of {', '.join(DTYPES)}")
     config, _ = read_config(folder)
+    apply.read_usage(folder)
     if config.head != "linear":
         raise PrmError(f"{folder}: its head ({config.head}) is no single vector; serve it as it is: prm serve {folder}")
     if config.quantize:
@@ -64,16 +78,42 @@ def check(folder: Path, out: Path, dtype: str | None) -> None:
             f"{folder}: trained over {config.quantize} weights; set quantize to null in its prm.json to merge the adapter "
             "into the full ones (scores move a little)"
         )
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not _is_export(out))):
-        raise PrmError(f"{out}: holds something that is no export; give another folder, or empty this one")
-    if out.resolve() == folder.resolve():
-        raise PrmError(f"{out}: is the PRM itself; give another folder")
+    read = [folder] + [Path(models.resolve(config.backbone))] * (
+        config.lora is not None and models.is_local(config.backbone)
+    )
+    _check_out(out.resolve(), [path.resolve() for path in read])
     path = folder if config.lora is None else models.resolve(config.backbone)
     _classes(_backbone_config(folder, path), folder)
 
 
-def _is_export(folder: Path) -> bool:
-    return (folder / "prm.json").is_file() and (folder / "config.json").is_file()
+def _check_out(out: Path, read: Sequence[Path]) -> None:
+    """PrmError for an `out` that holds what is read here or lies in it, that we are in, or that an export would not be alone in."""
+    inside = next((path for path in read if out.is_relative_to(path) or path.is_relative_to(out)), None)
+    if inside is not None:
+        raise PrmError(f"{out}: is, holds or lies in {inside}, which the export is made from; give another folder")
+    if Path.cwd().is_relative_to(out):
+        raise PrmError(f"{out}: is where you are, and would be replaced; give the name of a folder in it")
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise PrmError(f"{out}: is a file; name a folder")
+    added = sorted(_files(out) - _written(out))
+    if added:
+        raise PrmError(
+            f"{out}: holds what no export wrote ({', '.join(added[:3])}); give another folder, or empty this one"
+        )
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+
+
+def _written(folder: Path) -> set[str]:
+    """The files that an earlier export wrote here, as its prm.json says."""
+    try:
+        return set(saved.card(folder).get(FILES, ()))
+    except PrmError:
+        return set()
 
 
 def _backbone_config(folder: Path, path: str | Path) -> PretrainedConfig:
@@ -164,32 +204,14 @@ def _pad_token(prm: PRM) -> None:
     tokenizer.padding_side = "right"
 
 
-def _save(model: PreTrainedModel, folder: Path) -> None:
-    """Without a bar for what takes a second."""
-    from transformers.utils import logging
-
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder)
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-
-
 def _describe(fresh: Path, folder: Path, prm: PRM, model: PreTrainedModel, name: str) -> None:
-    """prm.json and usage.json (with what a fitted segmenter needs), so that all our verbs work on the export; README.md."""
-    config = {**configs.plain(prm.config), "lora": None, "dtype": str(model.dtype).removeprefix("torch.")}
-    card = {
-        "version": package.__version__,
-        "config": config,
-        "backbone": {"name": prm.config.backbone, "fingerprint": prm.fingerprint},
-    }
-    (fresh / "prm.json").write_text(json.dumps(card, indent=2) + "\n")
+    """usage.json (with what a fitted segmenter needs) and prm.json, so that all our verbs work on the export; README.md."""
     if (folder / "usage.json").is_file():
-        shutil.copy(folder / "usage.json", fresh / "usage.json")
-        fitted = (json.loads((folder / "usage.json").read_text()).get("segmenter") or {}).get("path")
-        if fitted:
-            shutil.copytree(folder / fitted, fresh / fitted)
+        told = json.loads((folder / "usage.json").read_text())
+        apply.write_usage(fresh, {**told, "segmenter": apply.read_usage(folder).segmenter})
     usage = apply.read_usage(fresh)
-    (fresh / "README.md").write_text(card_text(name, prm.config, type(model).__name__, usage))
+    backbone, dtype = card.backbone_name(prm.config), str(model.dtype).removeprefix("torch.")
+    opening = "" if prm.config.template == "chat" else prm.tokenizer.decode(specials(prm.tokenizer)[0])
+    (fresh / "README.md").write_text(card_text(name, prm.config, type(model).__name__, usage, opening))
+    config = replace(prm.config, lora=None, dtype=dtype, backbone=backbone)
+    saved.write_card(config, prm.fingerprint, fresh, **{FILES: sorted({"prm.json", *_files(fresh)})})

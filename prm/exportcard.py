@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from prm.card import backbone_name, base_model
+
 if TYPE_CHECKING:
     from prm.apply import Usage
     from prm.model import Config
 
 CARD = """\
 ---
-library_name: transformers
+{base}library_name: transformers
 pipeline_tag: token-classification
 tags: [process-reward-model, prm]
 ---
@@ -72,18 +74,26 @@ A reward from all steps, with what cannot be scored told apart (see `prm/rewards
 By name the same files load wherever a sequence classifier is read at a text's last token: `GRPOTrainer(reward_funcs="{name}")`, OpenRLHF's `--reward_pretrain` (head `score`), verl's
 reward model through `/classify`. That gives **the last step's logit, if the text ends with that step's last visible character and was formed as above**. Behind a trailing line break, an end-of-text token or a chat
 template's end mark no score was trained: strip them first, or use the functions above. And a solution's last step may be right although an earlier one is wrong: a reward of the whole
-solution needs all of its steps. Texts tokenised in one go may differ from the ids above where a token straddles two steps.
+solution needs all of its steps. Texts tokenised in one go may differ from the ids above where a token straddles two steps.{special}
+"""
+SPECIAL = """
+
+**The text begins with `{opening}`**, which this tokenizer adds and training put there. TRL tokenises reward texts without special tokens: by name its scores
+are others than the PRM's, unless each prompt begins with `{opening}`. The functions above put it there.
 """
 
 
-def text(name: str, config: Config, architecture: str, usage: Usage) -> str:
-    """The card; name: the export's folder."""
+def text(name: str, config: Config, architecture: str, usage: Usage, opening: str) -> str:
+    """The card; name: the export's folder; opening: what the tokenizer itself puts before a text."""
     how = "Its training does not say how texts are cut into steps; bring the steps."
     if usage.segmenter is not None:
-        how = f"Texts are cut into steps by `{json.dumps(usage.segmenter)}`, a solution's score is the {usage.reduce} of its steps' scores."
+        segmenter = {key: value for key, value in usage.segmenter.items() if key != "path"}  # it lies in the folder
+        how = f"Texts are cut into steps by `{json.dumps(segmenter)}`, a solution's score is the {usage.reduce} of its steps' scores."
     return CARD.format(
         name=name,
-        backbone=config.backbone,
+        base=base_model(config),
+        backbone=backbone_name(config),
+        special=SPECIAL.format(opening=opening).rstrip() if opening else "",
         template="chat template" if config.template == "chat" else repr(config.template)[1:-1],
         max_tokens=config.max_tokens,
         architecture=architecture,

@@ -8,6 +8,7 @@ The PRM's usage.json says so (`labels: given`).
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prm import apply, config, formats, model, plugins, recipefile, settings
+from prm import apply, card, config, formats, model, plugins, recipefile, settings
 from prm.errors import PrmError
 from prm.formats import GIVEN, Row
 from prm.labels import AFTER_ERROR
@@ -75,6 +76,8 @@ def train_file(data: str, recipe: Recipe, out: str | Path) -> None:
     train(_masked(rows, recipe.after_error), recipe.prm, recipe.train, out, recipe.seed, progress)
     if int(os.environ.get("RANK", 0)):  # the first of several processes writes
         return
+    history = json.loads((out / "history.json").read_text())
+    card.write_card(recipe.prm, recipe.train, history, out, card.GIVEN)
     apply.write_usage(
         out,
         {

@@ -53,6 +53,9 @@ def test_a_prm_learns_labels_from_outside(tmp_path):
     usage = read_usage(tmp_path / "prm")
     assert (usage.labels, usage.reduce, usage.segmenter) == ("given", "min", {"name": "delimiter", "by": "auto"})
     assert usage.separator == "\n", "what the format puts between steps, scoring does too"
+    card = (tmp_path / "prm" / "README.md").read_text()
+    assert "given from outside, by people or by other tools" in card and "signals" not in card
+    assert str(tmp_path) not in card
     history = json.loads((tmp_path / "prm" / "history.json").read_text())
     some = sum(any(value is not None for value in row["labels"]) for row in trl_rows(60))
     assert 0 < some < 60 and history["counts"]["solutions"] == some
@@ -65,7 +68,13 @@ def test_a_prm_learns_labels_from_outside(tmp_path):
 @pytest.mark.parametrize("how, weights", [("own", (1, 1, 1)), ("drop", (1, 1, 0)), ("wrong", (1, 1, 1))])
 def test_what_follows_the_first_wrong_step_can_be_masked(how, weights, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "train", lambda rows, *_: seen.extend(rows) or (tmp_path / "prm").mkdir())
+
+    def fake(rows, *_):
+        seen.extend(rows)
+        (tmp_path / "prm").mkdir()
+        (tmp_path / "prm" / "history.json").write_text('{"counts": {}, "steps": []}')
+
+    monkeypatch.setattr(training, "train", fake)
     row = {"prompt": "what ?", "completions": ["one .", "two .", "six ."], "labels": [True, False, True]}
     assert train(tmp_path, f"after_error={how}", rows=[row]) == 0
     [(*_, labels)] = seen
