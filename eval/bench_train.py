@@ -21,12 +21,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 VARIANTS = (  # name, prm settings, train settings
-    ("padded, sdpa", {}, {}),
-    ("padded, eager", {"attention": "eager"}, {}),
-    ("padded, sdpa, accumulate 4", {}, {"accumulate": 4}),
+    ("padded, sdpa", {}, {"packed": False}),
+    ("padded, eager", {"attention": "eager"}, {"packed": False}),
+    ("padded, sdpa, accumulate 4", {}, {"packed": False, "accumulate": 4}),
     ("packed, sdpa", {}, {"packed": True}),
     ("packed, sdpa, accumulate 4", {}, {"packed": True, "accumulate": 4}),
-    ("padded, sdpa, whole backbone", {"lora": None}, {}),
+    ("packed, sdpa, whole backbone", {"lora": None}, {"packed": True}),
 )
 
 

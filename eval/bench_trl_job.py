@@ -2,7 +2,7 @@
 
 side      "ours", "trl", or "loss": how far our loss is from its definition in float64
 folder    model, tokenizer and windows (bench_trl.prepare)
-siblings  ours: so many of one problem side by side, their prompt shared; 1: none, and rows are packed instead
+siblings  ours: so many of one problem side by side
 grouped   trl: batches of like lengths
 """
 
@@ -49,15 +49,8 @@ def _ours(folder: Path, windows: list, job: dict):
     from prm.settings import Config
     from prm.trainer import make_trainer
 
-    shared = job["siblings"] > 1
     config = Config(
-        batch=BATCH,
-        accumulate=ACCUMULATE,
-        siblings=job["siblings"],
-        share_prompts=shared,
-        packed=not shared,
-        lr=1e-5,
-        save_every=10**9,
+        batch=BATCH, accumulate=ACCUMULATE, siblings=job["siblings"], packed=True, lr=1e-5, save_every=10**9
     )
     prm, items = _prm(folder), _items(windows)
     return [make_trainer(prm, part, config, folder / "checkpoints", 0, progress) for part in (items[:BATCH], items)]

@@ -35,6 +35,8 @@ def scores_agree(backbone: str) -> str:
 def packed_is_padded(backbone: str) -> str:
     """Packed rows give the logits of padded ones, for each attention that this machine has."""
     import torch
+    from accelerate.utils import send_to_device
+    from prm import sharing
     from prm.collate import pack, pad
 
     told = []
@@ -47,12 +49,10 @@ def packed_is_padded(backbone: str) -> str:
             told.append(f"no {attention} ({error})")
             continue
         windows = [encoded.windows[0] for encoded in _encoded(prm, 32)]
-        capacity = None if "flash" in attention else prm.config.max_tokens
         with torch.inference_mode():
-            logits = [
-                prm.network(**{k: v.cuda() for k, v in batch.items()})
-                for batch in (pad(windows, 0), pack(windows, 0, capacity))
-            ]
+            logits = [prm.network(**send_to_device(pad(windows, 0), "cuda"))]
+            with sharing.attending(prm.network):
+                logits.append(prm.network(**send_to_device(pack(windows), "cuda")))
         gap = float((logits[0] - logits[1]).abs().max() / logits[0].abs().max())
         assert gap < (5e-2 if "flash" in attention else 1e-3), f"{attention}: packed logits differ by {gap:.1e}"
         told.append(f"{attention} {gap:.1e}")

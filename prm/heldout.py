@@ -49,12 +49,12 @@ class HeldOut:
 
         self.trainer, self.config, self.file = trainer, config, file
         size = config.batch // config.accumulate
-        together = config.share_prompts or config.loss == "rank_problem"
+        together = config.siblings > 1 or config.loss == "rank_problem"
         order = sorted(
             range(len(items)), key=lambda i: (items[i].problem if together else "", len(items[i].window.ids))
         )
         plan = [order[start : start + size] for start in range(0, len(order), size)]
-        self.batches = Batches(prm, items, plan, config)
+        self.batches = Batches(prm, items, plan, config, trainer.train_dataset.packed)
         self.best, self.best_step, self.since = None, None, 0
 
     def end_step(self, step: int, last: int) -> bool:

@@ -166,24 +166,6 @@ def position_limit(backbone: PreTrainedModel) -> int | None:
     return getattr(backbone.config.get_text_config(), "max_position_embeddings", None)
 
 
-@torch.no_grad()
-def packing_gap(network: Network, vocabulary: int = 64) -> float:
-    """How far hidden states move, relative to their size, when two windows share a packed row; 0 for sound packing.
-
-    Encoders attend across the whole row, and some architectures ignore where positions restart: neither says so.
-    """
-    device = network.device
-    vocabulary = min(vocabulary, network.backbone.get_input_embeddings().num_embeddings)
-    rows = torch.arange(14, device=device).mul(7).remainder(vocabulary).view(2, 7)
-    positions = torch.arange(7, device=device).repeat(2)[None]
-    mode = network.training
-    network.eval()
-    alone = network.backbone(input_ids=rows, attention_mask=torch.ones_like(rows)).last_hidden_state.flatten(0, 1)
-    packed = network.backbone(input_ids=rows.view(1, -1), position_ids=positions).last_hidden_state[0]
-    network.train(mode)
-    return float((alone - packed).float().norm() / alone.float().norm())
-
-
 def gathered(network: nn.Module, wanted: bool) -> dict[str, torch.Tensor]:
     """The trainable tensors by name, on the CPU, whole also where FSDP spreads them: all processes must call. {} unless wanted."""
     found = {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from prm.collate import pack, pad, share
+from prm.collate import pack, pad
 from prm.errors import PrmError
 
 if TYPE_CHECKING:
@@ -79,25 +79,20 @@ class Batches(torch.utils.data.Dataset):
     groups: whose steps are compared in a ranking loss: a problem's, else a window's.
     """
 
-    def __init__(self, prm: PRM, items: Sequence[Item], plan: list[list[int]], config: Config):
-        self.items, self.plan, self.config = items, plan, config
+    def __init__(self, prm: PRM, items: Sequence[Item], plan: list[list[int]], config: Config, packed: bool):
+        self.items, self.plan, self.config, self.packed = items, plan, config, packed
         self.pad_id = prm.tokenizer.pad_token_id or 0
-        self.capacity = None if "flash" in prm.config.attention else prm.config.max_tokens
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         items = [self.items[i] for i in self.plan[index]]
-        batch = self._tensors([item.window for item in items])
+        windows = [item.window for item in items]
+        batch = pack(windows) if self.packed else pad(windows, self.pad_id)
         batch["values"] = torch.tensor([value for item in items for value in item.values])
         batch["weights"] = torch.tensor([weight for item in items for weight in item.weights])
         names = [item.problem if self.config.loss == "rank_problem" else i for i, item in enumerate(items)]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         batch["groups"] = torch.tensor([numbers[name] for name, item in zip(names, items) for _ in item.values])
         return batch
-
-    def _tensors(self, windows: list) -> dict[str, torch.Tensor]:
-        if self.config.share_prompts:
-            return share(windows)
-        return pack(windows, self.pad_id, self.capacity) if self.config.packed else pad(windows, self.pad_id)

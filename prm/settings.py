@@ -41,9 +41,9 @@ class Config:
     "rank_solution" or "rank_problem" (loss.py).
 
     accumulate: micro-batches a device splits its part of a batch into; changes memory, not the result. siblings: so many solutions of
-    one problem come in a batch side by side: a step then sees that many times fewer problems. share_prompts: what windows of a
-    micro-batch begin with alike is computed once, exactly (sharing.py), best with siblings; packed: several windows a row instead of
-    padding. Both are for causal backbones and change speed, not the result (but for dropout, drawn once for what is shared).
+    one problem come in a batch side by side: a step then sees that many times fewer problems. packed: no padding, and what windows of
+    a micro-batch begin with alike, such as siblings their prompt, is computed once (sharing.py); speed changes, not the result (but for
+    dropout, drawn once for what is shared). null: where the backbone does that exactly, as causal ones do.
 
     lr, head_lr: peak rates of the backbone's weights and of the head (null: the same). beta2: AdamW's; 0.95 learns sooner in a few
     hundred steps. warmup: share of the steps. wrong_weight: wrong steps are rare, and this many times as heavy (a label of value v
@@ -58,8 +58,7 @@ class Config:
     batch: int = 64
     accumulate: int = 1
     siblings: int = 1
-    share_prompts: bool = False
-    packed: bool = False
+    packed: bool | None = None
     loss: str = "bce"
     lr: float = 2e-4
     head_lr: float | None = None
@@ -114,8 +113,6 @@ class Config:
             raise ValueError(
                 f"siblings: {self.siblings} are more than the {self.batch // self.accumulate} solutions of a micro-batch"
             )
-        if self.packed and self.share_prompts:
-            raise ValueError("packed: share_prompts pads nothing either; set one of them")
         if self.report_to != "none" and self.report_to not in REPORTS:
             raise ValueError(f"report_to: unknown {self.report_to!r}; choose one of none, {', '.join(REPORTS)}")
 

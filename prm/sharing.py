@@ -4,7 +4,7 @@ All that works token by token (projections, MLPs, norms) runs on the N new token
 as rows again, a few of like length at a time. A token's state depends on nothing but those before it, so this is exact, gradients
 too (dropout, where a backbone has some, is drawn once for what is shared). A block mask over the tree would cost N x N.
 
-The trainer shares the prompts of a batch this way, the scorer what solutions begin with and what it kept of earlier calls.
+The trainer packs its batches this way, the scorer what solutions begin with and what it kept of earlier calls.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from prm.errors import PrmError
 from prm.heldout import HeldOut
 from prm.loss import Agreement, loss_sum, weight_sum
 from prm.model import PRM, check_finite
-from prm.network import gathered, load_trained, packing_gap
+from prm.network import gathered, load_trained
 from prm.plan import Batches, plan
 from prm.settings import SCHEDULES
 
@@ -80,8 +80,7 @@ def make_trainer(
     world = int(os.environ.get("WORLD_SIZE", 1))  # processes, as torchrun and accelerate launch tell them
     problems = [item.problem for item in items]
     micro = plan([len(item.window.ids) for item in items], config, seed, world, problems)
-    batches = Batches(prm, items, micro, config)
-    check_rows(prm, config)
+    batches = Batches(prm, items, micro, config, packs(prm, config))
     steps = len(batches) // (config.accumulate * world)
     args = TrainingArguments(
         output_dir=str(checkpoints),
@@ -137,7 +136,7 @@ class StepTrainer(Trainer):
             raise PrmError("accelerate: FSDP of version 1 is not supported; launch with --fsdp_version 2")
 
     def train(self, *args, **options):
-        with sharing.attending(self.model) if self.settings.share_prompts else nullcontext():
+        with sharing.attending(self.model) if self.train_dataset.packed else nullcontext():
             return super().train(*args, **options)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
@@ -257,24 +256,17 @@ class _Steps(TrainerCallback):
         control.should_log = log
 
 
-def check_rows(prm: PRM, config: Config) -> None:
-    """Windows share rows or prompts only where this very network keeps them apart."""
-    if config.share_prompts and not sharing.exact(prm.network, prm.config.max_tokens):
+def packs(prm: PRM, config: Config) -> bool:
+    """Whether windows are packed: as told, or where this very network does it exactly. PrmError where it is told to and cannot."""
+    if config.packed is False:
+        return False
+    exact = sharing.exact(prm.network, prm.config.max_tokens)
+    if config.packed and not exact:
         raise PrmError(
-            f"train.share_prompts: {prm.config.backbone!r} cannot share prompts exactly: it is an encoder, has layers that see fewer "
-            f"than prm.max_tokens ({prm.config.max_tokens}) tokens, or attention of its own kind; set it to false"
+            f"train.packed: {prm.config.backbone!r} cannot be packed exactly: it is an encoder, has layers that see fewer than "
+            f"prm.max_tokens ({prm.config.max_tokens}) tokens, or attention of its own kind; set it to false"
         )
-    if not config.packed:
-        return
-    try:
-        gap = packing_gap(prm.network)
-    except TypeError as error:  # a backbone whose forward takes no position_ids
-        raise PrmError(f"train.packed: {prm.config.backbone!r} takes no positions; set it to false") from error
-    if gap > (1e-3 if prm.config.dtype == "float32" else 5e-2):
-        raise PrmError(
-            f"train.packed: with {prm.config.backbone!r} solutions in one row see each other (hidden states move by {gap:.0%}); "
-            "set it to false"
-        )
+    return exact
 
 
 def _tensorboard(folder: Path) -> TrainerCallback:

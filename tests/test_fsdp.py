@@ -19,9 +19,7 @@ FSDP = [
     *("--dynamo_backend=no", "--num_cpu_threads_per_process=1", "--main_process_port=0"),
     *("--use_fsdp", "--fsdp_version=2", "--fsdp_auto_wrap_policy=TRANSFORMER_BASED_WRAP"),
 ]
-SETTINGS = Config(
-    batch=8, accumulate=2, lr=1e-3, save_every=3, evaluation=Evaluation(held_out=0.2, every=3), share_prompts=True
-)
+SETTINGS = Config(batch=8, accumulate=2, lr=1e-3, save_every=3, evaluation=Evaluation(held_out=0.2, every=3))
 # accelerate takes --use_fsdp on GPUs alone; here it is told that this, too, is such a machine.
 FORCE = """
 import accelerate.state as state

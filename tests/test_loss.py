@@ -11,13 +11,12 @@ import torch
 
 from prm import sharing
 from prm import train as training
-from prm.collate import pack, pad, share
+from prm.collate import pack, pad
 from prm.errors import PrmError
 from prm.loss import Agreement, Dynamic, loss_sum, weight_sum
 from prm.model import PRM
-from prm.network import packing_gap
 from prm.progress import progress
-from prm.trainer import check_rows, make_trainer
+from prm.trainer import make_trainer, packs
 
 
 @pytest.fixture(scope="module")
@@ -183,23 +182,6 @@ def test_settings_that_would_be_ignored_are_refused():
         Dynamic(rule="hard")
 
 
-def test_packed_rows_give_the_padded_logits(prm):
-    windows = [item.window for item in training.encode_rows(tiny.rows(9), prm.tokenizer, prm.config)[0]]
-    alone = torch.cat([prm.network(**pad([w], 0)) for w in windows])
-    for batch in (pad(windows, 0), pack(windows, 0, capacity=64), pack(windows, 0, capacity=None)):
-        torch.testing.assert_close(prm.network(**batch), alone, rtol=1e-4, atol=1e-5)
-    assert len(pack(windows, 0, 64)["input_ids"]) < len(windows), "rows are shared"
-
-
-@pytest.mark.parametrize("kind, sound", [("llama", True), ("gpt2", True), ("bert", False), ("roberta", False)])
-def test_packing_is_refused_where_solutions_would_see_each_other(tmp_path, kind, sound):
-    made = PRM.create(tiny.config(tiny.backbone(tmp_path / kind, kind)), "cpu")
-    assert (packing_gap(made.network) < 1e-4) == sound
-    if not sound:
-        with pytest.raises(PrmError, match="train.packed"):
-            check_rows(made, training.Config(packed=True))
-
-
 def made(folder, kind):
     """A PRM in evaluation mode (no dropout) whose trainable weights are all random, and its windows: many begin alike."""
     torch.manual_seed(1)
@@ -213,7 +195,7 @@ def made(folder, kind):
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 @pytest.mark.parametrize("checkpointed", [False, True])
-def test_shared_prompts_give_the_padded_loss_and_gradients(tmp_path, kind, checkpointed):
+def test_packed_rows_give_the_padded_logits_and_gradients(tmp_path, kind, checkpointed):
     prm, windows = made(tmp_path, kind)
     found = []
     for shared in (False, True):
@@ -221,7 +203,7 @@ def test_shared_prompts_give_the_padded_loss_and_gradients(tmp_path, kind, check
         if shared and checkpointed:
             prm.network.gradient_checkpointing_enable()
         with sharing.attending(prm.network) if shared else nullcontext():
-            loss = prm.network(**(share(windows) if shared else pad(windows, 0))).pow(2).mean()
+            loss = prm.network(**(pack(windows) if shared else pad(windows, 0))).pow(2).mean()
             loss.backward()
         found.append((loss, {name: p.grad.clone() for name, p in prm.network.named_parameters() if p.requires_grad}))
     (padded, want), (shared, got) = found
@@ -233,25 +215,27 @@ def test_shared_prompts_give_the_padded_loss_and_gradients(tmp_path, kind, check
 def test_what_begins_alike_is_computed_once(tmp_path):
     _, windows = made(tmp_path, "llama")
     beginnings = {tuple(w.ids[:end]) for w in windows for end in range(1, len(w.ids) + 1)}
-    assert share(windows)["input_ids"].shape == (1, len(beginnings))
+    assert pack(windows)["input_ids"].shape == (1, len(beginnings))
     assert len(beginnings) < sum(len(w.ids) for w in windows) * 2 / 3
 
 
-def test_prompts_are_shared_only_where_that_is_exact(tmp_path):
-    settings = training.Config(share_prompts=True)
-    with pytest.raises(PrmError, match="train.share_prompts.*set it to false"):
-        check_rows(made(tmp_path, "bert")[0], settings)
-    llama = made(tmp_path, "llama")[0]
-    check_rows(llama, settings)
-    llama.network.base().config.sliding_window = 8
-    with pytest.raises(PrmError, match="train.share_prompts.*see fewer than prm.max_tokens"):
-        check_rows(llama, settings)
+@pytest.mark.parametrize("kind, exact", [("llama", True), ("gpt2", True), ("bert", False), ("roberta", False)])
+def test_windows_are_packed_where_that_is_exact(tmp_path, kind, exact):
+    prm = made(tmp_path, kind)[0]
+    assert packs(prm, training.Config()) == exact and not packs(prm, training.Config(packed=False))
+    if not exact:
+        with pytest.raises(PrmError, match="train.packed.*set it to false"):
+            packs(prm, training.Config(packed=True))
+    else:
+        prm.network.base().config.sliding_window = 8
+        with pytest.raises(PrmError, match="train.packed.*see fewer than prm.max_tokens"):
+            packs(prm, training.Config(packed=True))
 
 
 @pytest.mark.parametrize("loss", ["bce", "mse", "huber", "rank_solution"])
 def test_other_ways_to_lay_out_a_batch_give_the_same_gradient(prm, tmp_path, loss):
     items = training.encode_rows(tiny.rows(12, seed=3), prm.tokenizer, prm.config)[0][:8]
-    ways = ({}, {"packed": True}, {"accumulate": 4}, {"share_prompts": True}, {"siblings": 4})
+    ways = ({"packed": False}, {"packed": True}, {"accumulate": 4}, {"siblings": 4})
     want, *others = [gradients(prm, items, tmp_path, batch=8, loss=loss, **way) for way in ways]
     assert any(gradient.any() for gradient in want.values())
     for got in others:

@@ -36,7 +36,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(
-    "kind, packed", [("llama", False), ("llama", True), ("gpt2", False), ("bert", False), ("roberta", False)]
+    "kind, packed", [("llama", False), ("llama", None), ("gpt2", None), ("bert", None), ("roberta", None)]
 )
 def test_it_learns_the_labels(tmp_path, kind, packed):
     whole = {"lora": None} if kind in ("bert", "roberta") else {}  # a random encoder must learn to look around
@@ -317,7 +317,6 @@ def test_losses_and_evaluations_are_reported(tmp_path):
 
 def test_options_that_contradict_each_other_are_refused():
     for values, said in (
-        ({"packed": True, "share_prompts": True}, "packed: share_prompts pads nothing"),
         ({"siblings": 32, "batch": 32, "accumulate": 2}, "siblings: 32 are more than the 16"),
         ({"loss": "rank_problem"}, "set siblings to 2"),
         ({"loss": "hinge"}, "choose one of bce, mse, huber, rank_solution, rank_problem"),
