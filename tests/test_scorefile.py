@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from prm import jsonl, scorefile
+from prm import jsonl, scorefile, solutions
+from prm.apply import Usage
 from prm.errors import PrmError
 from prm.model import PRM
 
@@ -60,6 +61,16 @@ def test_the_separator_stands_between_steps_that_show_none(prm, tmp_path, capsys
     ]
     one, other = scored(prm, tmp_path, stray)
     assert one["scores"] == pytest.approx(other["scores"], abs=1e-6)
+
+
+def test_a_sample_with_steps_is_joined_as_in_training_and_one_with_an_empty_step_has_a_reason(tmp_path):
+    samples = [{"steps": ["so one .", "two ."]}, {"steps": ["so one .\n", "two ."]}, {"steps": ["so one .", " "]}]
+    jsonl.write_rows(tmp_path / "pool.jsonl", [{"problem": "what is one ?", "samples": samples}])
+    ((one, other, bad),) = solutions.read_pools(tmp_path / "pool.jsonl", Usage(separator="\n"))
+    assert one[2].cut(one[1].text) == other[2].cut(other[1].text) == ["so one .\n", "two ."]
+    assert bad[1].reason == "empty_step" and not bad[2].ends
+    ((one, *_),) = solutions.read_pools(tmp_path / "pool.jsonl", Usage())
+    assert one[1].text == "so one .two ."
 
 
 def test_a_bad_row_is_a_row_with_a_reason(prm, tmp_path, capsys, monkeypatch):
