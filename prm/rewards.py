@@ -8,39 +8,54 @@
 or without the environment: `make("my-prm", reduce="min").reward_func`.
 
 PRM_REDUCE: min, product, mean, geometric_mean, last (default: as its training said). PRM_PROMPT: the form of the policy's
-prompts with {problem} in it (default: the prompt is the problem). PRM_UNSCORED: the reward of what cannot be scored, for
-trainers that take no None (verl, OpenRLHF); without it, None. PRM_DEVICE: "auto".
+prompts with {problem} in it, where \\n and \\t stand for a line break and a tab (default: the prompt is the problem).
+PRM_UNSCORED: the reward of what cannot be scored; verl and OpenRLHF take no None and need it, TRL gets None without it.
+PRM_DEVICE: "auto".
+
+The PRM's own special tokens are taken off the end of a response. Where the policy is of another family, have its engine leave
+its end marks out (skip_special_tokens): to the PRM "<|im_end|>" is text, and it would judge it as part of the last step.
+
+All may be called from many threads: the PRM is loaded once, and calls that arrive together are one batch.
 """
 
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from prm.errors import PrmError
-from prm.serve.judge import PROMPT, Answer, Judge
+from prm.joining import separator
+from prm.serve.judge import PROMPT, Judge, check_unscored
+from prm.serve.worker import Worker
+
+_LOADING = threading.Lock()
 
 
 class Rewards:
-    """The three reward functions of one PRM. Not for several threads at once."""
+    """The three reward functions of one PRM, for any number of threads."""
 
     def __init__(self, judge: Judge, unscored: float | None = None):
-        judge.reward_known()
-        judge.check(Answer("", ""))
-        self.judge, self.unscored = judge, unscored
+        """unscored: the reward of what cannot be scored."""
+        judge.check_rewarding()
+        check_unscored(unscored, "unscored")
+        self.judge, self.unscored, self.worker = judge, unscored, Worker(judge)
+        weakref.finalize(self, self.worker.close)
 
     def rewards(self, problems: Sequence[str], texts: Sequence[str]) -> list[float | None]:
         """One a solution, in [0, 1]: its steps' scores, reduced."""
-        answers = [Answer(problem, self.judge.answer_of(text)) for problem, text in zip(problems, texts, strict=True)]
-        rewards = [self.judge.reward(scored) for scored in self.judge.judge(answers)]
+        answers = [self.judge.answer(problem, text) for problem, text in zip(problems, texts, strict=True)]
+        rewards = [self.judge.reward(scored) for scored in self.worker.submit(answers).result()]
         return [self.unscored if value is None else value for value in rewards]
 
     def reward_func(self, prompts: Sequence[Any], completions: Sequence[Any], **columns) -> list[float | None]:
-        """TRL's. A chat's problem is its last user message; a text's what PRM_PROMPT says."""
+        """TRL's. A chat's problem is its last user message, its solution what the assistant says in words; a text's problem is
+        what PRM_PROMPT says. None where either has no text."""
         problems = [self._problem(prompt) for prompt in prompts]
-        return self.rewards(problems, [_content(one, "completions") for one in completions])
+        return self.rewards(problems, [_text(one, "assistant") for one in completions])
 
     def compute_score(
         self,
@@ -49,8 +64,9 @@ class Rewards:
         ground_truth: Any,
         extra_info: Mapping[str, Any] | None = None,
         **more,
-    ) -> float | None:
+    ) -> float:
         """verl's. The problem must be in extra_info["question"] (or "problem"); the ground truth is not looked at."""
+        _demand(self.unscored)
         info = extra_info or {}
         problem = info.get("question", info.get("problem"))
         if not isinstance(problem, str):
@@ -59,6 +75,7 @@ class Rewards:
 
     def openrlhf(self, queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
         """OpenRLHF's local reward function: {"rewards", "scores", "extra_logs"}; queries are prompt + response."""
+        _demand(self.unscored)
         for query, prompt in zip(queries, prompts, strict=True):
             if not query.startswith(prompt):
                 raise PrmError("queries: each must begin with its prompt")
@@ -72,7 +89,8 @@ class Rewards:
         users = [message for message in prompt if message["role"] == "user"]
         if not users:
             raise PrmError("prompts: a conversation has no user message, where the problem is looked for")
-        return self.judge.problem_of(_content(users[-1:], "prompts"))
+        text = _text(users[-1:], "user")
+        return self.judge.problem_of(text) if text else ""
 
 
 def make(
@@ -86,7 +104,9 @@ def make(
     """Loads the PRM; PrmError for what its use lacks (how a text is cut, how scores make one)."""
     from prm import apply
 
-    return Rewards(Judge.load(apply.model_folder(model, arm), reduce, prompt, device), unscored)
+    check_unscored(unscored, "unscored")
+    judge = Judge.load(apply.model_folder(model, arm), reduce, prompt, device, rewarding=True)
+    return Rewards(judge, unscored)
 
 
 def reward_func(prompts: Sequence[Any], completions: Sequence[Any], **columns) -> list[float | None]:
@@ -94,14 +114,21 @@ def reward_func(prompts: Sequence[Any], completions: Sequence[Any], **columns) -
     return of_environment().reward_func(prompts, completions, **columns)
 
 
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **more) -> float | None:
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **more) -> float:
     """verl's reward function, of the PRM that the environment names."""
-    return of_environment().compute_score(data_source, solution_str, ground_truth, extra_info, **more)
+    return of_environment(filled=True).compute_score(data_source, solution_str, ground_truth, extra_info, **more)
+
+
+def of_environment(filled: bool = False) -> Rewards:
+    """The PRM of PRM_MODEL and its settings, loaded once a process. filled: PrmError without PRM_UNSCORED."""
+    with _LOADING:  # `cache` alone would let every thread load its own
+        if filled:
+            _demand(os.environ.get("PRM_UNSCORED") or None)
+        return _loaded()
 
 
 @cache
-def of_environment() -> Rewards:
-    """The PRM of PRM_MODEL and its settings, loaded once a process."""
+def _loaded() -> Rewards:
     env = os.environ
     if not env.get("PRM_MODEL"):
         raise PrmError("PRM_MODEL: is not set; name a PRM's folder in the environment, or use prm.rewards.make")
@@ -110,15 +137,27 @@ def of_environment() -> Rewards:
         unscored = float(unscored) if unscored else None
     except ValueError:
         raise PrmError(f"PRM_UNSCORED: '{unscored}' is no number") from None
-    prompt, device = env.get("PRM_PROMPT", PROMPT), env.get("PRM_DEVICE", "auto")
+    check_unscored(unscored, "PRM_UNSCORED")
+    prompt, device = separator(env.get("PRM_PROMPT", PROMPT)), env.get("PRM_DEVICE", "auto")
     return make(env["PRM_MODEL"], env.get("PRM_ARM"), env.get("PRM_REDUCE"), prompt, unscored, device)
 
 
-def _content(given: Any, name: str) -> str:
-    """A completion's text: itself, or its messages' contents."""
+def _demand(unscored: Any) -> None:
+    if unscored is None:
+        raise PrmError(
+            "PRM_UNSCORED: is not set, and verl and OpenRLHF stop at a reward of None; give the reward of what cannot be "
+            "scored, such as 0 (or unscored= of prm.rewards.make)"
+        )
+
+
+def _text(given: Any, role: str) -> str:
+    """A text itself, or of messages what `role` says in words: "" for tool calls, images and no messages at all."""
     if isinstance(given, str):
         return given
-    texts = [message.get("content") for message in given]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise PrmError(f"{name}: a message's content must be a text")
-    return "".join(texts)
+    said = [message.get("content") for message in given or () if message.get("role", role) == role]
+    return "\n".join(filter(None, (one if isinstance(one, str) else _joined(one) for one in said)))
+
+
+def _joined(parts: Sequence[Mapping[str, Any]] | None) -> str:
+    """The text of a message's parts, [{"type": "text", "text": ...}, ...]."""
+    return "".join(part.get("text") or "" for part in parts or () if part.get("type") == "text")

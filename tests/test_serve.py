@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -22,7 +23,7 @@ from prm.model import PRM
 from prm.serve import app
 from prm.serve.judge import Judge, Solution
 from prm.serve.text import Reader, inputs, scores
-from prm.serve.worker import Worker
+from prm.serve.worker import Unavailable, Worker
 
 PROBLEM = "what is one ?"
 STEPS = ["so one then two .\n", "it makes right .\n", "wrong ."]
@@ -55,7 +56,7 @@ def asked(judge, *requests, **options):
     made = app.make_app(judge, "my-prm", **options)
 
     async def run():
-        transport = httpx.ASGITransport(made)
+        transport = httpx.ASGITransport(made, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://prm") as client:
             sent = (client.request(method, path, **_content(body)) for method, path, body in requests)
             return await asyncio.gather(*sent)
@@ -63,7 +64,7 @@ def asked(judge, *requests, **options):
     try:
         return asyncio.run(run())
     finally:
-        made.state.server.worker.close()
+        made.state.worker.close()
 
 
 def _content(body):
@@ -140,7 +141,7 @@ def test_health_and_models(judge):
         ("/score", {}, 400, "rows: is missing"),
         ("/score", {"rows": [{"problem": 1}]}, 400, "rows 0: 'problem'"),
         ("/score", {"rows": [{"problem": "a", "steps": "b"}]}, 400, "rows 0: 'steps' must be a list"),
-        ("/score", {"rows": [{"problem": "a", "steps": []}] * 5000}, 413, "5000 inputs"),
+        ("/score", {"rows": [{"problem": "a", "steps": []}] * 5000}, 413, "rows: 5000 of them"),
         ("/score", b" " * (app.BODY + 1), 413, "longer than"),
         ("/pooling", {"input": []}, 400, "input: must be"),
         ("/pooling", {"input": [["a"]]}, 400, "input 0: must be"),
@@ -149,44 +150,143 @@ def test_health_and_models(judge):
         ("/pooling", {"input": "one " * 65}, 400, "input 0: is longer than the 64"),
         ("/pooling", {"input": ["one", ""]}, 400, "input 1: has no token"),
         ("/pooling", {"input": "one", "task": "embed"}, 400, "task: 'embed'"),
-        ("/pooling", {"input": "one", "truncate_prompt_tokens": 3}, 400, "truncate_prompt_tokens: is not known"),
+        ("/pooling", {"input": "one", "truncate_prompt_tokens": 3}, 400, "truncate_prompt_tokens: 3 is not served"),
+        ("/pooling", {"input": "one", "activation": False}, 400, "activation: false is not served; ask with use_activ"),
+        ("/score", {"rows": [{"problem": "a", "steps": []}], "model": "my-prm", "x": 1}, 400, "x: is not known here"),
+        (
+            "/score",
+            b'{"rows": [{"problem": "a", "steps": ["\\ud83d"]}]}',
+            400,
+            "rows 0: holds half a character (a lone \\ud83d)",
+        ),
+        ("/score", b'{"model": "\\uD83D", "rows": [{"problem": "a", "steps": []}]}', 400, "model: holds half"),
+        ("/score", b'{"rows": [{"problem": "a", "steps": ["\xed\xa0\xbd"]}]}', 400, "not JSON ('utf-8' codec"),
+        ("/pooling", {"input": "one " * (4 << 20) + "one"}, 413, "input: 16777219 characters"),
         ("/pooling", {"input": "one", "use_activation": "yes"}, 400, "use_activation: must be of the type bool"),
         ("/classify", {"input": "one", "model": "gpt"}, 404, "'gpt' is not served here; this is 'my-prm'"),
         ("/get_reward", {"query": ["a"]}, 400, "prompts: is missing"),
         ("/get_reward", {"query": ["a"], "prompts": ["b"]}, 400, "query 0: must be a text that begins"),
+        ("/nowhere", {}, 404, "Not Found"),
+        ("/health", {}, 405, "Method Not Allowed"),
     ],
 )
 def test_what_is_refused(judge, path, body, status, said):
     [response] = asked(judge, ("POST", path, body))
     message = response.json()["error"]["message"]
-    assert response.status_code == status and said in message and "\n" not in message
+    assert response.status_code == status == response.json()["error"]["code"]
+    assert said in message and "\n" not in message
 
 
-def test_requests_that_arrive_together_are_one_batch(judge, expected):
-    """While a batch is computed the next one gathers: never as many batches as requests."""
-    sent = [("POST", "/score", {"rows": [{"problem": PROBLEM, "steps": STEPS[: 1 + i % 3]}]}) for i in range(24)]
-    made = app.make_app(judge, "my-prm")
-    worker = made.state.server.worker
+def test_what_changes_no_answer_is_let_pass_as_vllm_does(judge):
+    plain = post(judge, "/classify", {"input": "one two"})["data"]
+    known = {
+        "model": "/where/my-prm",
+        "use_activation": None,
+        "activation": None,
+        "encoding_format": "float",
+        "priority": 0,
+    }
+    body = {"input": "one two", "cache_salt": "x", "dimensions": 3, "add_special_tokens": None, "new": [1], **known}
+    assert post(judge, "/classify", body, names=["/where/my-prm"])["data"][0]["probs"] == plain[0]["probs"]
 
-    async def run():
-        return await asyncio.gather(*(worker.score([Solution(PROBLEM, tuple(STEPS[: 1 + i % 3]))]) for i in range(24)))
 
-    found = asyncio.run(run())
-    worker.close()
+@contextmanager
+def counted(judge, monkeypatch):
+    """The batches that the judge is given, and an event that it waits for in each."""
+    batches, go, judged = [], threading.Event(), judge.judge
+
+    def one(items):
+        batches.append(items)
+        assert go.wait(20)
+        return judged(items)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(judge, "judge", one)
+        yield batches, go
+        go.set()
+
+
+def until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("in vain")
+
+
+def test_requests_that_arrive_together_are_one_batch(judge, expected, monkeypatch):
+    """While a batch is computed the next one gathers."""
+    worker = Worker(judge)
+    with counted(judge, monkeypatch) as (batches, go):
+        first = worker.submit([Solution("one", ("two",))])
+        until(lambda: batches)
+        futures = [worker.submit([Solution(PROBLEM, tuple(STEPS[: 1 + i % 3]))]) for i in range(24)]
+        go.set()
+        found = [future.result(20) for future in futures]
+    assert [len(batch) for batch in batches] == [1, 24] and first.done()
     assert [one.scores for [one] in found] == [pytest.approx(expected[: 1 + i % 3], abs=1e-5) for i in range(24)]
-    assert worker.batches < 12
+    worker.close()
+    with pytest.raises(Unavailable, match="closed"):
+        worker.submit([])
+    sent = [("POST", "/score", {"rows": [{"problem": PROBLEM, "steps": STEPS}]})] * 24
     assert [r.status_code for r in asked(judge, *sent)] == [200] * 24
 
 
-def test_an_error_is_told_and_the_worker_goes_on(judge, monkeypatch):
-    worker = Worker(judge)
-    job = [Solution(PROBLEM, tuple(STEPS))]
-    with monkeypatch.context() as broken:
-        broken.setattr(judge, "judge", lambda items: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            asyncio.run(worker.score(job))
-    assert len(asyncio.run(worker.score(job))[0].scores) == 3
-    worker.close()
+def test_the_request_at_fault_alone_fails(judge, expected, monkeypatch):
+    """A bug of ours is told to who ran into it, in the form of every error; the others of its batch are answered."""
+    good, judged = {"problem": PROBLEM, "steps": STEPS}, judge.judge
+
+    def broken(items):
+        if any(item.problem == "wrong" for item in items):
+            raise ZeroDivisionError("inside")
+        return judged(items)
+
+    monkeypatch.setattr(judge, "judge", broken)
+    rows = [[good], [good, {**good, "problem": "wrong"}], [good]] * 3
+    responses = asked(judge, *(("POST", "/score", {"rows": one}) for one in rows))
+    assert [response.status_code for response in responses] == [200, 500, 200] * 3
+    assert responses[2].json()["scores"] == [pytest.approx(expected, abs=1e-5)]
+    assert (
+        responses[1].json()["error"]["code"] == 500 and "ZeroDivisionError" in responses[1].json()["error"]["message"]
+    )
+
+
+def test_an_input_that_has_no_score_is_refused_before_anything_is_computed(judge, monkeypatch):
+    monkeypatch.setattr(judge.prm, "score_encoded", lambda encoded: 1 / 0)
+    [response] = asked(judge, ("POST", "/pooling", {"input": ["one", "one " * 65]}))
+    assert response.status_code == 400 and "input 1: is longer" in response.json()["error"]["message"]
+
+
+def test_who_hangs_up_is_not_computed_and_too_much_waiting_is_refused(judge, monkeypatch):
+    monkeypatch.setattr(app, "WAITING", 2)
+    made = app.make_app(judge, "my-prm")
+    row = {"rows": [{"problem": PROBLEM, "steps": STEPS}]}
+
+    async def run(batches, go):
+        transport = httpx.ASGITransport(made)
+        async with httpx.AsyncClient(transport=transport, base_url="http://prm") as client:
+            first = asyncio.ensure_future(client.post("/score", json=row))
+            await asyncio.to_thread(until, lambda: batches)
+            sent = iter([{"type": "http.request", "body": json.dumps(row).encode()}, {"type": "http.disconnect"}])
+            scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b""}
+            answer = []
+            gone = made(
+                scope, lambda: asyncio.sleep(0.1, next(sent)), lambda message: asyncio.sleep(0, answer.append(message))
+            )
+            gone = asyncio.ensure_future(gone)
+            await asyncio.sleep(0.15)
+            refused = await client.post("/score", json=row)
+            await gone
+            last = asyncio.ensure_future(client.post("/score", json=row))
+            await asyncio.sleep(0.1)
+            go.set()
+            return refused, await first, await last
+
+    with counted(judge, monkeypatch) as (batches, go):
+        refused, *answered = asyncio.run(run(batches, go))
+    made.state.worker.close()
+    assert refused.status_code == 503 == refused.json()["error"]["code"] and int(refused.headers["retry-after"]) > 0
+    assert [one.status_code for one in answered] == [200, 200] and [len(batch) for batch in batches] == [1, 1]
 
 
 def test_a_prm_that_does_not_say_how_to_use_it(judge, folder):
@@ -197,6 +297,61 @@ def test_a_prm_that_does_not_say_how_to_use_it(judge, folder):
     assert "rows 0: this PRM does not say how a text is cut" in response.json()["error"]["message"]
     with pytest.raises(PrmError, match="prompt: .* once"):
         Judge(judge.prm, judge.usage, prompt="no place")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--reduce", "best"], "--reduce: 'best' is not known"),
+        (["--prompt", "no place"], "prompt: 'no place' must hold"),
+        (["--unscored", "nan"], "--unscored: nan is not finite"),
+        (["--host", "999.1.2.3"], "--host: '999.1.2.3' is no address"),
+        (["--host", "192.0.2.1"], "--host: '192.0.2.1' is no address of this machine"),
+        (["--port", "70000"], "--port: 127.0.0.1:70000 cannot be had"),
+    ],
+)
+def test_what_the_command_refuses_before_a_model_is_loaded(folder, options, said, capsys, monkeypatch):
+    monkeypatch.setattr(PRM, "load", lambda *_: 1 / 0)
+    assert cli.main(["serve", str(folder), "--port", "0", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_passes_on_what_it_was_given(folder, monkeypatch, capsys):
+    """Line breaks as a shell writes them, names, and at the start a word on what cannot be answered."""
+    import uvicorn
+
+    loaded = []
+    monkeypatch.delenv("PRM_QUIET", raising=False)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: loaded.append(self.config.app))
+    monkeypatch.setattr(app, "make_app", lambda judge, *names: loaded.append((judge, names)))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    command = [
+        "serve",
+        str(folder),
+        "--host",
+        "::1",
+        "--port",
+        "0",
+        "--device",
+        "cpu",
+        "--prompt",
+        "A:\\t{problem}\\nB:",
+    ]
+    assert cli.main(command) == 0
+    (judge, names), _ = loaded
+    assert judge.prompt == "A:\t{problem}\nB:" and names == ("prm", None, (str(folder), str(folder.resolve())))
+    error = capsys.readouterr().err
+    assert "serving prm on http://[::1]:" in error and "/get_reward will" not in error
+    monkeypatch.setattr("prm.apply.read_usage", lambda _: read_usage(folder.parent))
+    assert cli.main([*command, "--name", "ours"]) == 0
+    assert loaded[-2][1][0] == "ours" and "/get_reward will be refused: this PRM does not" in capsys.readouterr().err
+
+
+def test_a_problem_is_the_one_of_training_without_the_prompts_white_space(judge, expected):
+    text = "".join(STEPS)
+    for prompt in (PROBLEM, PROBLEM + "\n", f" {PROBLEM}\n\n"):
+        answer = post(judge, "/get_reward", {"query": [prompt + text], "prompts": [prompt]})
+        assert answer["rewards"] == [pytest.approx(min(expected), abs=1e-5)]
 
 
 @contextmanager
@@ -214,9 +369,24 @@ def test_a_port_in_use_is_one_line(folder, capsys):
     assert error.startswith(f"prm: error: --port: 127.0.0.1:{port} cannot be had") and error.count("\n") == 1
 
 
-def test_the_command_serves_and_ends_cleanly(folder, expected):
+def test_a_port_is_had_at_once():
+    """Another process may bind it until we listen, not only until requests are read."""
+    with app.listen("127.0.0.1", 0) as found, pytest.raises(PrmError, match="--port: .* cannot be had"):
+        app.listen("127.0.0.1", found.getsockname()[1])
+
+
+def test_the_command_answers_what_is_in_flight_and_ends_cleanly(folder, expected):
     with taken() as port:
         pass
+    sent = json.dumps({"rows": [{"problem": PROBLEM, "steps": STEPS}]}).encode()
+
+    def stopped_halfway():
+        yield sent[:10]
+        client.get("/health")  # the server has seen the first half when it answers this
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.5)  # it has turned to ending
+        yield sent[10:]
+
     command = [sys.executable, "-m", "prm", "serve", str(folder), "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
     try:
@@ -228,10 +398,10 @@ def test_the_command_serves_and_ends_cleanly(folder, expected):
             except httpx.ConnectError:
                 assert server.poll() is None, server.stderr.read()
                 time.sleep(0.1)
-        answer = client.post("/score", json={"rows": [{"problem": PROBLEM, "steps": STEPS}]}).json()
-        assert answer["scores"] == [pytest.approx(expected, abs=1e-5)]
+        response = client.post("/score", content=stopped_halfway())
+        assert response.json()["scores"] == [pytest.approx(expected, abs=1e-5)]
         client.close()
     finally:
-        server.send_signal(signal.SIGTERM)
-        out, error = server.communicate(timeout=30)
-    assert "Traceback" not in error and server.returncode in (0, -signal.SIGTERM)
+        server.terminate()
+        out, error = server.communicate(timeout=60)
+    assert "Traceback" not in error and server.returncode == 0

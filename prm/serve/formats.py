@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import uuid
@@ -12,13 +13,28 @@ from typing import Any
 from prm.errors import PrmError
 from prm.serve.judge import Answer, Item, Judge, Scored, Solution, Text, Tokens
 
-_MODEL = {"model": str, "user": str, "request_id": str, "priority": int, "encoding_format": str}
-KEYS = {
-    "pooling": {**_MODEL, "input": object, "task": str, "use_activation": bool, "add_special_tokens": bool},
-    "classify": {**_MODEL, "input": object, "use_activation": bool, "add_special_tokens": bool},
-    "reward": {"query": list, "prompts": list, "labels": list},
-    "score": {"rows": list},
+TYPES = {
+    **{"model": str, "task": str, "use_activation": bool, "add_special_tokens": bool},
+    **{"query": list, "prompts": list, "rows": list},
 }
+# What vLLM's clients may ask for and does not happen here; the values in brackets change no answer. Other keys change none,
+# whatever they hold (user, priority, cache_salt, dimensions of embeddings, ...), and are left unread, as vLLM does.
+REFUSED = {
+    "encoding_format": (None, "float"),
+    "truncate_prompt_tokens": (None,),
+    "padding": (None, "do_not_pad"),
+    "activation": (None, True),  # what use_activation was called before
+    "softmax": (None, True),
+    "messages": (None,),
+}
+
+
+ROWS = 4096  # inputs of a request
+SIZE = 16 << 20  # characters of a request
+
+
+class TooLarge(Exception):
+    """What a request has too much of."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class Request:
 
 def pooling(body: Any, judge: Judge) -> Request:
     """vLLM's POST /pooling with the task token_classify (also the default here) or classify."""
-    _keys(body, "pooling")
+    _keys(body, "input", REFUSED)
     task = body.get("task") or "token_classify"
     if task not in ("token_classify", "classify"):
         raise PrmError(f"task: '{task}' is not served; give token_classify or classify")
@@ -40,14 +56,14 @@ def pooling(body: Any, judge: Judge) -> Request:
 
 def classify(body: Any, judge: Judge) -> Request:
     """vLLM's POST /classify: each input's last token."""
-    _keys(body, "classify")
+    _keys(body, "input", REFUSED)
     return _request(body, judge, last=True)
 
 
 def reward(body: Any, judge: Judge) -> Request:
     """OpenRLHF's remote reward model: query = prompt + response, told apart by `prompts`."""
-    _keys(body, "reward")
-    judge.reward_known()
+    _keys(body, "query, prompts, labels")
+    judge.check_rewarding()
     queries, prompts = body.get("query"), body.get("prompts")
     if not queries or not prompts:
         raise PrmError(
@@ -59,13 +75,15 @@ def reward(body: Any, judge: Judge) -> Request:
     for i, (query, prompt) in enumerate(zip(queries, prompts)):
         if not isinstance(query, str) or not isinstance(prompt, str) or not query.startswith(prompt):
             raise PrmError(f"query {i}: must be a text that begins with prompts {i}")
-        items.append(Answer(judge.problem_of(prompt), judge.answer_of(query[len(prompt) :])))
+        items.append(judge.answer(judge.problem_of(prompt), query[len(prompt) :]))
     return _checked(items, judge, "query")
 
 
 def score(body: Any, judge: Judge) -> Request:
     """Ours: {"rows": [{"problem", "steps"} or {"problem", "text"}]}."""
-    _keys(body, "score")
+    _keys(body, "rows")
+    if unknown := next((key for key in body if key not in ("rows", "model")), None):
+        raise PrmError(f"{unknown}: is not known here; known are rows, model")
     if not body.get("rows"):
         raise PrmError('rows: is missing or empty; give [{"problem": ..., "steps": [...]}]')
     return _checked([_row(row, f"rows {i}") for i, row in enumerate(body["rows"])], judge, "rows")
@@ -102,21 +120,9 @@ def answer_score(scored: Sequence[Scored]) -> dict[str, Any]:
     return {"scores": [one.scores for one in scored], "reasons": [one.reason for one in scored]}
 
 
-def refuse_unscored(request: Request, scored: Sequence[Scored], limit: int) -> None:
-    """vLLM's protocols have no place for a reason: an input without scores refuses the request."""
-    for i, one in enumerate(scored):
-        if one.reason:
-            what = (
-                f"is longer than the {limit} tokens that the PRM reads" if one.reason == "too_long" else "has no token"
-            )
-            raise PrmError(f"input {i}: {what}")
-
-
 def _request(body: Mapping[str, Any], judge: Judge, last: bool) -> Request:
-    if body.get("encoding_format", "float") != "float":
-        raise PrmError(f"encoding_format: '{body['encoding_format']}' is not served; give float")
-    items = _inputs(body.get("input"), last, body.get("add_special_tokens", True))
-    return _checked(items, judge, "input", body.get("use_activation", True))
+    items = _inputs(body.get("input"), last, body.get("add_special_tokens") is not False)
+    return _checked(items, judge, "input", body.get("use_activation") is not False)
 
 
 def _inputs(given: Any, last: bool, special: bool) -> list[Item]:
@@ -150,7 +156,20 @@ def _row(row: Any, where: str) -> Item:
     return Solution(row["problem"], tuple(steps))
 
 
+def _size(item: Item) -> int:
+    """In characters, of which a token is about four."""
+    if isinstance(item, Tokens):
+        return 4 * len(item.ids)
+    parts = item.steps if isinstance(item, Solution) else (item.text,)
+    return sum(map(len, parts)) + (0 if isinstance(item, Text) else len(item.problem))
+
+
 def _checked(items: list[Item], judge: Judge, key: str, activation: bool = True) -> Request:
+    """PrmError for what the PRM can never score, TooLarge for more than a request may ask."""
+    if len(items) > ROWS:
+        raise TooLarge(f"{key}: {len(items)} of them, {ROWS} a request are allowed; send several")
+    if (size := sum(map(_size, items))) > SIZE:
+        raise TooLarge(f"{key}: {size} characters (a token id counts as 4), {SIZE} a request are allowed; send several")
     for i, item in enumerate(items):
         try:
             judge.check(item)
@@ -159,14 +178,15 @@ def _checked(items: list[Item], judge: Judge, key: str, activation: bool = True)
     return Request(items, activation)
 
 
-def _keys(body: Any, kind: str) -> None:
+def _keys(body: Any, needed: str, refused: Mapping[str, tuple] = {}) -> None:
     if not isinstance(body, dict):
-        raise PrmError(f"the body must be a JSON object with {', '.join(KEYS[kind])}")
+        raise PrmError(f"the body must be a JSON object with {needed}")
     for key, value in body.items():
-        if key not in KEYS[kind]:
-            raise PrmError(f"{key}: is not known here; known are {', '.join(KEYS[kind])}")
-        if value is not None and not isinstance(value, KEYS[kind][key]):
-            raise PrmError(f"{key}: must be of the type {KEYS[kind][key].__name__}, not {type(value).__name__}")
+        if value is not None and not isinstance(value, TYPES.get(key, object)):
+            raise PrmError(f"{key}: must be of the type {TYPES[key].__name__}, not {type(value).__name__}")
+        if key in refused and value not in refused[key]:
+            use = "; ask with use_activation" if True in refused[key] else ""
+            raise PrmError(f"{key}: {json.dumps(value)[:60]} is not served{use or '; leave it out'}")
 
 
 def _values(scores: Sequence[float], activation: bool) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,10 +83,28 @@ class Judge:
         self.segmenter = apply.segmenter_of(usage)
 
     @classmethod
-    def load(cls, folder: Path, reduce: str | None = None, prompt: str = PROMPT, device: str = "auto") -> Judge:
+    def load(
+        cls,
+        folder: Path,
+        reduce: str | None = None,
+        prompt: str = PROMPT,
+        device: str = "auto",
+        rewarding: bool = False,
+    ) -> Judge:
+        """rewarding: PrmError, too, for a PRM that lacks what `reward` needs. All is checked before the model is read."""
         from prm.model import PRM
 
-        return cls(PRM.load(folder, device), apply.read_usage(folder), reduce, prompt)
+        made = cls(None, apply.read_usage(folder), reduce, prompt)
+        if rewarding:
+            made.check_rewarding()
+        made.prm = PRM.load(folder, device)
+        return made
+
+    def check_rewarding(self) -> None:
+        """PrmError where neither the PRM nor its user says how step scores make one, or how a text is cut."""
+        if self.reduce is None:
+            raise PrmError("this PRM does not say how step scores make one; give the reduction (--reduce, PRM_REDUCE)")
+        self.check(Answer("", ""))
 
     def check(self, item: Item) -> None:
         """PrmError for an item that this PRM can never score."""
@@ -95,7 +114,7 @@ class Judge:
             )
         if isinstance(item, Tokens):
             size = self.prm.network.base().get_input_embeddings().num_embeddings
-            bad = next((i for i in item.ids if not 0 <= i < size), None)
+            bad = next((i for i in (min(item.ids), max(item.ids)) if not 0 <= i < size), None)
             if bad is not None:
                 raise PrmError(f"token id {bad} is outside the vocabulary of {size}")
             limit = self.prm.config.max_tokens
@@ -103,20 +122,27 @@ class Judge:
                 raise PrmError(f"{len(item.ids)} tokens, but the PRM reads {limit}; prm.serve.text makes windows")
 
     def judge(self, items: Sequence[Item]) -> list[Scored]:
-        """All of them, in order, in one call of the PRM."""
+        """All of them, in order, in one call of the PRM. PrmError for a Text that can have no scores, before any are
+        computed: those who ask so (vLLM's clients) have no place for a reason."""
         encoded = self._encoded(items)
         scores = self.prm.score_encoded(encoded)
         return [Scored(mine, one.reason, sum(len(w.ids) for w in one.windows)) for mine, one in zip(scores, encoded)]
 
-    def reward_known(self) -> None:
-        """PrmError where neither the PRM nor its user says how step scores make one."""
-        if self.reduce is None:
-            raise PrmError("this PRM does not say how step scores make one; give the reduction (--reduce, PRM_REDUCE)")
-
     def reward(self, scored: Scored) -> float | None:
         """One number for a solution; None where it was not scored."""
-        self.reward_known()
         return solution_score(scored.scores, self.reduce)
+
+    def answer(self, problem: str, response: str) -> Answer:
+        """A policy's response to a problem, without what only its prompts and its engine put around the two.
+
+        The problem's outer white space goes: a prompt's last line break would stand before the template's own. The response's
+        stays in front, where training read it as the policy wrote it, and goes with the special tokens behind: engines that
+        keep those would make a step of them. A problem without a text has no answer to judge.
+        """
+        problem, text = problem.strip(), response.rstrip()
+        while mark := next((m for m in self.prm.tokenizer.all_special_tokens if text.endswith(m)), None):
+            text = text[: -len(mark)].rstrip()
+        return Answer(problem, text if problem else "")
 
     def problem_of(self, prompt: str) -> str:
         """The problem inside a policy's prompt: what stands where self.prompt has {problem}.
@@ -130,18 +156,11 @@ class Judge:
             )
         return prompt[len(before) : len(prompt) - len(after)]
 
-    def answer_of(self, response: str) -> str:
-        """A response without the special tokens that end it: engines that keep them would make a step of them."""
-        text, marks = response.rstrip(), self.prm.tokenizer.all_special_tokens
-        while mark := next((mark for mark in marks if text.endswith(mark)), None):
-            text = text[: -len(mark)].rstrip()
-        return text
-
     def _encoded(self, items: Sequence[Item]) -> list[Encoded]:
         cut = iter(self._cut([item for item in items if isinstance(item, Answer)]))
         pairs = [(i.problem, next(cut) if isinstance(i, Answer) else i.steps) for i in items if not _flat(i)]
         solutions = iter(encode_many(pairs, self.prm.tokenizer, self.prm.config))
-        return [self._window(item) if _flat(item) else next(solutions) for item in items]
+        return [self._window(item, i) if _flat(item) else next(solutions) for i, item in enumerate(items)]
 
     def _cut(self, answers: Sequence[Answer]) -> list[list[str]]:
         if not answers:
@@ -150,17 +169,23 @@ class Judge:
         found = self.segmenter.module.cut(rows, self.segmenter.config, Context())
         return [steps.cut(sample.text) for steps, (_, sample) in zip(found, rows)]
 
-    def _window(self, item: Tokens | Text) -> Encoded:
+    def _window(self, item: Tokens | Text, place: int) -> Encoded:
         if isinstance(item, Tokens):
             ids = item.ids
         else:
             ids = self.prm.tokenizer(item.text, add_special_tokens=item.special, verbose=False)["input_ids"]
         if not ids:
-            return Encoded((), "no_tokens")
+            raise PrmError(f"input {place}: has no token")
         if len(ids) > self.prm.config.max_tokens:
-            return Encoded((), "too_long")
+            raise PrmError(f"input {place}: is longer than the {self.prm.config.max_tokens} tokens that the PRM reads")
         reads = (len(ids) - 1,) if item.last else tuple(range(len(ids)))
         return Encoded((Window(array("i", ids), reads, tuple(range(len(reads)))),))
+
+
+def check_unscored(reward: float | None, name: str) -> None:
+    """PrmError for a reward of what cannot be scored that is no finite number; name: of the setting."""
+    if reward is not None and not math.isfinite(reward):
+        raise PrmError(f"{name}: {reward} is not finite; give a number that the trainer can learn from, such as 0")
 
 
 def _flat(item: Item) -> bool:

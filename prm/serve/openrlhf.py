@@ -4,5 +4,5 @@ from prm.rewards import of_environment
 
 
 def reward_func(queries, prompts, labels):
-    """{"rewards": [...], "scores": [...], "extra_logs": {}}, one reward in [0, 1] a query; PRM_UNSCORED for what has none."""
-    return of_environment().openrlhf(queries, prompts, labels)
+    """{"rewards": [...], "scores": [...], "extra_logs": {}}, one reward in [0, 1] a query; PRM_UNSCORED, which must be set, for what has none."""
+    return of_environment(filled=True).openrlhf(queries, prompts, labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import threading
 from collections.abc import Sequence
@@ -12,40 +11,63 @@ from prm.serve.judge import Item, Judge, Scored
 
 ITEMS = 256  # of one batch at most, unless one request alone has more; the PRM makes its own batches of tokens
 
+Job = tuple[list[Item], Future]
+
+
+class Unavailable(Exception):
+    """Nothing more is taken: too much waits, or the worker is closed."""
+
 
 class Worker:
-    """Asks the judge in its own thread. `close` lets the batch in progress end and refuses the rest."""
+    """Asks the judge in its own thread, for callers in any number of threads."""
 
-    def __init__(self, judge: Judge):
-        self.judge = judge
-        self.batches = 0
-        self._jobs: queue.SimpleQueue = queue.SimpleQueue()
+    def __init__(self, judge: Judge, most: int | None = None):
+        """most: items that may be unanswered at once, unless one request alone has more; None: any number."""
+        self.judge, self.most = judge, most
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._open, self._lock = 0, threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prm-worker", daemon=True)
         self._thread.start()
 
-    async def score(self, items: Sequence[Item]) -> list[Scored]:
-        """The items' scores, whoever else's stand in the same batch."""
-        future: Future = Future()
-        self._jobs.put((list(items), future))
-        return await asyncio.wrap_future(future)
+    def submit(self, items: Sequence[Item]) -> Future[list[Scored]]:
+        """The items' scores, whoever else's stand in the same batch; one that is cancelled while it waits costs nothing.
+
+        Raises Unavailable. The future has the judge's exception where it fails on these items, and only then.
+        """
+        items, future = list(items), Future()
+        with self._lock:
+            if self.most is not None and self._open and self._open + len(items) > self.most:
+                raise Unavailable(f"{self._open} inputs wait already; send this again later")
+            self._open += len(items)
+        future.add_done_callback(lambda _: self._answered(len(items)))
+        self._jobs.put((items, future))
+        if self._closed.is_set():  # the thread may have looked for the last time before this came
+            future.cancel()
+            raise Unavailable("the worker is closed")
+        return future
 
     def close(self) -> None:
+        """Lets the batch in progress end, refuses the rest, and waits for both."""
         self._closed.set()
         self._jobs.put(None)
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # which may be the one that collects our owner as garbage
+            self._thread.join()
+
+    def _answered(self, count: int) -> None:
+        with self._lock:
+            self._open -= count
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            jobs = self._taken()
-            live = [(items, future) for items, future in jobs if future.set_running_or_notify_cancel()]
+            live = [job for job in self._taken() if job[1].set_running_or_notify_cancel()]
             if live:
                 self._answer(live)
         while not self._jobs.empty():
-            if job := self._jobs.get():
-                job[1].cancel()
+            if (job := self._jobs.get()) and job[1].set_running_or_notify_cancel():
+                job[1].set_exception(Unavailable("the worker is closed"))
 
-    def _taken(self) -> list[tuple[list[Item], Future]]:
+    def _taken(self) -> list[Job]:
         """Waits for a job, then takes what else has arrived."""
         job, jobs, count = self._jobs.get(), [], 0
         while job is not None:
@@ -57,14 +79,17 @@ class Worker:
                 break
         return jobs
 
-    def _answer(self, jobs: list[tuple[list[Item], Future]]) -> None:
-        self.batches += 1
+    def _answer(self, jobs: list[Job]) -> None:
+        """All in one batch; where that fails in halves, until the job at fault is alone with its exception."""
         try:
             scored = iter(self.judge.judge([item for items, _ in jobs for item in items]))
             made = [[next(scored) for _ in items] for items, _ in jobs]
-        except Exception as error:  # told to everyone who waits; the server goes on
-            for _, future in jobs:
-                future.set_exception(error)
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0][1].set_exception(error)
+                return
+            for half in (jobs[: len(jobs) // 2], jobs[len(jobs) // 2 :]):
+                self._answer(half)
             return
         for (_, future), mine in zip(jobs, made):
             future.set_result(mine)
