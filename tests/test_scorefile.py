@@ -13,6 +13,7 @@ from prm import jsonl, scorefile, solutions
 from prm.apply import Usage
 from prm.errors import PrmError
 from prm.model import PRM
+from prm.serve.judge import Judge, Solution
 
 ROOT = Path(__file__).parent.parent
 BENCH = {"generator": "x", "final_answer_correct": True, "label": -1, "problem": "what is one ?"}
@@ -71,6 +72,16 @@ def test_a_sample_with_steps_is_joined_as_in_training_and_one_with_an_empty_step
     assert bad[1].reason == "empty_step" and not bad[2].ends
     ((one, *_),) = solutions.read_pools(tmp_path / "pool.jsonl", Usage())
     assert one[1].text == "so one .two ."
+
+
+def test_serving_joins_steps_as_training_did(prm):
+    rows = [
+        Solution("what is one ?", steps) for steps in (("so one .", "two ."), ("so one .\n", "two ."), ("one .", ""))
+    ]
+    one, other, bad = Judge(PRM.load(prm, "cpu"), Usage(separator="\n")).judge(rows)
+    assert one.scores == pytest.approx(other.scores, abs=1e-6) and bad.reason == "empty_step"
+    glued, *_ = Judge(PRM.load(prm, "cpu"), Usage()).judge(rows)
+    assert glued.scores != pytest.approx(one.scores, abs=1e-6)
 
 
 def test_a_bad_row_is_a_row_with_a_reason(prm, tmp_path, capsys, monkeypatch):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from prm import apply
 from prm.encode import Encoded, Window, encode_many
 from prm.errors import PrmError
+from prm.joining import joined
 from prm.records import Problem, Sample
 from prm.rerank import solution_score
 from prm.signals import Context
@@ -158,7 +159,10 @@ class Judge:
 
     def _encoded(self, items: Sequence[Item]) -> list[Encoded]:
         cut = iter(self._cut([item for item in items if isinstance(item, Answer)]))
-        pairs = [(i.problem, next(cut) if isinstance(i, Answer) else i.steps) for i in items if not _flat(i)]
+        apart = self.usage.separator  # as in training
+        pairs = [
+            (i.problem, next(cut) if isinstance(i, Answer) else joined(i.steps, apart)) for i in items if not _flat(i)
+        ]
         solutions = iter(encode_many(pairs, self.prm.tokenizer, self.prm.config))
         return [self._window(item, i) if _flat(item) else next(solutions) for i, item in enumerate(items)]
 
