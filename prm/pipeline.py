@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prm import config, model, plugins, problems, store
+from prm.apply import write_usage
 from prm.errors import PrmError
 from prm.progress import progress, say
 from prm.recipe import Recipe, plain
@@ -18,7 +18,6 @@ from prm.records import Problem, StepScores
 from prm.signals import Context
 from prm.stages import MODELS, VERSIONS, Stage, plan
 
-SEGMENTER = "segmenter"  # where a PRM's folder holds the fitted segmenter that its training cut with
 LEAK = 0.01  # of the test problems may share their text with a train problem by chance (small worlds repeat themselves)
 
 
@@ -151,11 +150,9 @@ def _tell_usage(recipe: Recipe, stage: Stage, stages: list[Stage]) -> None:
     segmenter = {"name": recipe.segmenter.name, **config.plain(recipe.segmenter.config)}
     reduce = recipe.arms[stage.name.removeprefix("prm.")].reduce
     learnt = [s.folder(recipe).path / "model" for s in stages if s.kind == "segmenter"]
-    if fitted := segmenter.get("path") or next(iter(learnt), None):  # copied: a PRM's folder may be taken elsewhere
-        shutil.copytree(fitted, model / SEGMENTER, dirs_exist_ok=True)
-        segmenter["path"] = SEGMENTER
-    usage = {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)}
-    store.write_file(model / "usage.json", json.dumps(usage, indent=2).encode())
+    if fitted := segmenter.get("path") or next(iter(learnt), None):
+        segmenter["path"] = str(fitted)
+    write_usage(model, {"reduce": reduce, "segmenter": segmenter, "answers": config.plain(recipe.answers)})
 
 
 def _check_apart(drawn: Mapping[str, list[Problem]]) -> None:

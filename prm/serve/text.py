@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prm import saved
 from prm.encode import Encoded, encode_many
 from prm.errors import PrmError
 from prm.model import Config, read_config
@@ -32,10 +33,11 @@ class Reader:
 
     @classmethod
     def open(cls, folder: str | Path) -> Reader:
-        """Reads tokenizer and prm.json of a PRM's folder or of an export. PrmError where there is none."""
+        """Reads tokenizer and prm.json of a PRM's or an export's folder or hub id. PrmError where there is none."""
         from transformers import AutoTokenizer
 
-        config, _ = read_config(Path(folder))
+        folder = saved.local(folder)
+        config, _ = read_config(folder)
         return cls(AutoTokenizer.from_pretrained(str(folder)), config)
 
     def encode(self, pairs: Iterable[tuple[str, Sequence[str]]]) -> list[Encoded]:
