@@ -2,12 +2,10 @@
 
 import gc
 import importlib.util
-import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import tiny
-import torch
+from serving import PROBLEM, saved
 
 from prm import rewards
 from prm.errors import PrmError
@@ -15,20 +13,12 @@ from prm.model import PRM
 from prm.serve import openrlhf
 from prm.serve.judge import Judge
 
-PROBLEM = "what is one ?"
 GOOD, SHORT, LONG = "so one then two .\nit makes right .", "wrong .", "what " * 90
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rewards")
-    torch.manual_seed(1)
-    prm = PRM.create(tiny.config(tiny.backbone(folder / "llama", pad=False)), "cpu")
-    torch.nn.init.normal_(prm.network.head.weight, std=0.3)
-    prm.save(folder / "prm")
-    usage = {"reduce": "min", "segmenter": {"name": "delimiter", "by": "lines"}}
-    (folder / "prm" / "usage.json").write_text(json.dumps(usage))
-    return folder / "prm"
+    return saved(tmp_path_factory.mktemp("rewards"))
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def both(urls, judge, task, path, body):
     try:
         return httpx.post(urls[task] + path, json=body, timeout=120).raise_for_status().json(), asyncio.run(ours())
     finally:
-        made.state.server.worker.close()
+        made.state.worker.close()
 
 
 def test_token_classify_is_prm_score_and_prm_serve(urls, exported):
