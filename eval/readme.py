@@ -5,7 +5,7 @@
 
 A table stands between `<!-- table:demo -->` and `<!-- /table -->`. Runs themselves are not committed, their results
 are, so the check works on a fresh clone. `table:siblings` is made of all recipes/results/siblings-*.json, which
-`python -m eval.siblings --out` writes; boundaries, segments and roles of what those evaluations write with --out.
+`python -m eval.siblings --out` writes; boundaries, segments, roles, search and bench of what those evaluations write with --out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from eval.ablation import table as ablation
 from eval.dynamics_tables import WRITERS as DYNAMICS
 from eval.html import difference
 from eval.siblings import FIELD
+from eval.speed_tables import WRITERS as SPEED
 from prm.errors import PrmError
 from prm.store import write_file
 
-WRITERS = {"ablation": ablation.markdown, **DYNAMICS}  # others are runs' summaries
+WRITERS = {"ablation": ablation.markdown, **DYNAMICS, **SPEED}  # others are runs' summaries
 _BLOCK = re.compile(r"(<!-- table:([\w-]+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 
 

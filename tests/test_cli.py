@@ -13,7 +13,10 @@ import yaml
 import prm
 from prm import cli, jsonl, store
 
-VERBS = ("run", "show", "label", "convert", "train", "score", "rerank", "segmenter", "roles", "harvest")
+VERBS = (
+    *("run", "show", "label", "convert", "train", "score", "rerank", "search", "export", "serve"),
+    *("segmenter", "roles", "harvest"),
+)
 
 
 @pytest.fixture

