@@ -1,6 +1,6 @@
 """What all methods share: a problem's search as a generator, all problems' in step, and the choice at the end.
 
-    def method(config, purse):                          # one problem's search
+    def method(config, lane):                           # one problem's search
         beams = [Path()]
         while ...:
             grown = yield [Ask(path) for path in beams]     # in the same order; None for one that came to nothing

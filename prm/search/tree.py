@@ -2,8 +2,8 @@
 
 At a node with N visits the next is the child with the highest Q + explore * sqrt(N) / (1 + n) / c: Q the mean of
 the values backed up through it, n its visits, c the number of its siblings and itself. It is PUCT (Silver et al.
-2017) with the prior 1 / c: the children were drawn from the policy, so each stands for as much of it. A leaf is
-worth what the PRM says, without rollouts.
+2017) with the prior 1 / c, for want of the policy's own: children were drawn from it. A leaf is worth what the PRM
+says, without rollouts.
 
 A node has as many children as it matters which one is taken, as in AlphaLLM (Tian et al. 2024, arXiv 2404.12253):
 clip(floor(alpha * I) + 1, fewest, most) with I = max |v(child) - v(node)|. What begins alike is one node (their
