@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import signal
 import socket
@@ -211,4 +212,8 @@ def serve(
         say(f"/get_reward will be refused: {error}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again when all is answered: no failure
     app = make_app(judge, name, unscored, names)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[found])
+    gc.freeze()  # the garbage of big answers is looked for without the libraries' objects, where that stops all threads
+    try:
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=30)).run(sockets=[found])
+    finally:
+        gc.unfreeze()
