@@ -26,6 +26,9 @@ test: .venv/.test-ready
 
 bench: .venv/.ready
 	$(BIN)/python -m eval.bench
+ifdef CUDA
+	$(BIN)/python -m eval.gpu_check
+endif
 
 ablation: .venv/.ready
 	$(BIN)/python -m eval.ablation recipes/ablation.yaml

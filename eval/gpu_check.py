@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from eval import bench, bench_dynamics, bench_train
+from eval import bench, bench_dynamics, bench_score, bench_train, bench_trl
 from prm.errors import PrmError
 
 
@@ -57,6 +57,24 @@ def packed_is_padded(backbone: str) -> str:
         assert gap < (5e-2 if "flash" in attention else 1e-3), f"{attention}: packed logits differ by {gap:.1e}"
         told.append(f"{attention} {gap:.1e}")
     return ", ".join(told)
+
+
+def kept_states_agree(backbone: str) -> str:
+    """Solutions scored step by step, several from one beginning, have the scores of the whole."""
+    words, told = ("one", "two", "three", "four", "five"), []
+    for dtype, most in (("float32", 1e-3), ("bfloat16", 5e-2)):
+        prm = _random_prm(backbone, dtype, "cuda")
+        solutions = [[f"{words[(i + k) % 5]} {words[k % 3]}\n" for k in range(6)] for i in range(8)]
+        partials, scores = [prm.scorer.open("how many ?")] * 8, [[] for _ in range(8)]
+        for k in range(6):
+            grown = prm.scorer.extend([(partial, [steps[k]]) for partial, steps in zip(partials, solutions)])
+            partials = [partial for partial, _ in grown]
+            scores = [known + new for known, (_, new) in zip(scores, grown)]
+        whole = prm.score_batch([("how many ?", steps) for steps in solutions])
+        gap = max(abs(a - b) for x, y in zip(scores, whole) for a, b in zip(x, y))
+        assert prm.scorer.shares and gap < most, f"{dtype}: step by step the scores differ by {gap:.1e}"
+        told.append(f"{dtype} {gap:.1e}")
+    return "largest gap " + ", ".join(told)
 
 
 def training_learns(backbone: str) -> str:
@@ -123,6 +141,21 @@ def dynamics_are_cheap(backbone: str) -> str:
     return ", ".join(f"{name} {found[name]:.3g}" for name in (*bench.DYNAMICS_GOALS, "projection_ratio"))
 
 
+def scoring_is_fast(backbone: str) -> str:
+    """The bench's goals."""
+    found = bench_score.measure()
+    assert found["vs_one_at_a_time"] >= 3 and found["vs_sorted_padded"] >= 1.3, f"{found}"
+    return ", ".join(f"{name} {found[name]:.3g}" for name in ("vs_one_at_a_time", "vs_sorted_padded", "step_growth"))
+
+
+def training_is_fast(backbone: str) -> str:
+    """The bench's goals, beside TRL 1.13."""
+    found = bench_trl.measure()
+    assert "reason" not in found, found
+    assert found["vs_trl_tokens_per_s"] >= 2 and found["vs_trl_peak_memory"] < 1, bench_trl.told(found)
+    return ", ".join(f"{name} {found[name]:.3g}" for name in ("vs_trl_tokens_per_s", "vs_trl_peak_memory"))
+
+
 def speed(backbone: str) -> str:
     bench_train.main(["--backbone", backbone, "--solutions", "8192", "--batch", "256"])
     return "see the table"
@@ -131,9 +164,12 @@ def speed(backbone: str) -> str:
 CHECKS: tuple[Callable[[str], str], ...] = (
     scores_agree,
     packed_is_padded,
+    kept_states_agree,
     training_learns,
     kernel_agrees,
     dynamics_are_cheap,
+    scoring_is_fast,
+    training_is_fast,
     speed,
 )
 
