@@ -111,8 +111,12 @@ def compared(rows: Mapping[str, Row]) -> dict[str, dict]:
 
 
 def verdict(budgets: Mapping[str, Mapping[str, Mapping]]) -> str:
-    """Whether step beam or tree search is above independent samples, each by the choice that those make."""
-    pairs = (("best-of-N", "over_best_of_n", BEST, "best"), ("the weighted vote", "over_weighted_vote", "", "vote"))
+    """Whether step beam or tree search is above independent samples: by vote above best-of-N, and each by their own choice."""
+    pairs = (
+        ("best-of-N", "over_best_of_n", "", "vote"),
+        ("best-of-N", "over_best_of_n", BEST, "best"),
+        ("the weighted vote", "over_weighted_vote", "", "vote"),
+    )
     told = []
     for base, key, suffix, how in pairs:
         above = [

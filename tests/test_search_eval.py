@@ -55,7 +55,7 @@ def test_the_verdict_counts_whole_intervals_and_the_same_choice_alone():
     told = search.verdict({"4": few, "8": {**few, "tree_best": best, "beam": row(0.1, 0.01)}})
     assert "Above best-of-N, choosing by best, with the whole 95 % interval: tree at 8 samples' tokens." in told
     assert "Above the weighted vote, choosing by vote, with the whole 95 % interval: beam at 8 samples'" in told
-    assert search.verdict({"4": few}).count("none") == 2
+    assert search.verdict({"4": few}).count("none") == 2, "by vote both are above best-of-N"
 
 
 def test_the_best_of_a_search_is_its_most_valuable_solution():
