@@ -33,21 +33,21 @@ GAP = {torch.float32: 1e-3, torch.bfloat16: 5e-2}  # of the hidden states' size,
 class Kept:
     """States of earlier passes and for later ones, a token a row: all layers' keys and values side by side.
 
-    past (M, width): those that the source starts with, of which layers take their columns from `column` on. keep: what to keep
-    of the source; layer by layer it ends in `made`.
+    past, each (n, width): those that the source starts with, of which layers take their columns from `column` on. keep: what to
+    keep of the source; layer by layer it ends in `made`.
     """
 
-    past: torch.Tensor | None
+    past: Sequence[torch.Tensor]
     keep: torch.Tensor | None
     column: int = 0
     made: list[torch.Tensor] = field(default_factory=list)
 
     def source(self, new: torch.Tensor) -> torch.Tensor:
         """(M + N, width of one layer's keys or values): the past before the new."""
-        if self.past is None:
+        if not self.past:
             return new
         start, self.column = self.column, self.column + new.shape[1]
-        return torch.cat([self.past[:, start : self.column], new])
+        return torch.cat([*(piece[:, start : self.column] for piece in self.past), new])
 
     def take(self, *sources: torch.Tensor) -> None:
         if self.keep is not None:
@@ -85,7 +85,7 @@ def run(
     made = plan(rows)
     kept = [made.at[row][start:stop] for row, start, stop in keep]
     state = Kept(
-        torch.cat(made.pieces) if made.pieces else None,
+        made.pieces,
         torch.from_numpy(np.concatenate(kept)).to(network.device) if kept else None,
     )
     with attending(network):
