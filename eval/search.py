@@ -1,13 +1,14 @@
-"""Every method of search at equal token budgets, beside majority, one sample and any-right, on a run's held-out
+"""Every method of search at equal token budgets, beside majority, one sample and any-right, on runs' held-out
 problems.
 
-    python -m eval.search RUN [--arm prm] [--n 200] [--budgets 4 8 16] [--recipe recipes/search.yaml] [--out FILE]
+    python -m eval.search RUN... [--arm prm] [--n 200] [--budgets 4 8 16] [--recipe recipes/search.yaml] [--out FILE]
 
 A budget of k is as many tokens a problem as k of the policy's samples have on average in the run; each method
 draws that many at most, all count. Majority, one sample and any-right are of the solutions that best-of-N
 finished. Methods that go step by step choose among what they finished by vote, and, as a second row, the best
 solution: so that a search is compared with best-of-N and with the weighted vote by the choice that these make.
-Differences are problem by problem at the same budget, with 95 % intervals. The last line printed is JSON, --out
+Differences are problem by problem at the same budget, with 95 % intervals (of several runs: worlds that weigh the
+same, drawn anew like problems). The last line printed is JSON, --out
 writes the same.
 
 The methods' settings are the recipe's. They were chosen on other problems of the small world (--seed 77:
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,17 +103,23 @@ def _judged(
     return choices.judge(groups, gold, config)
 
 
-def compared(rows: Mapping[str, Row]) -> dict[str, dict]:
-    """Each row as JSON: accuracy, tokens, finished, and (mean, low, high) over each baseline."""
+def compared(worlds: Sequence[Mapping[str, Row]]) -> dict[str, dict]:
+    """Each row as JSON, means over the runs: accuracy, tokens, finished, and (mean, low, high) over each baseline."""
+    right = {name: [rows[name].right for rows in worlds] for name in worlds[0]}
     found = {}
-    for name, row in rows.items():
-        over = {f"over_{base}": gate.difference([row.right], [rows[base].right]) for base in BASELINES if base != name}
-        found[name] = {"accuracy": float(np.mean(row.right)), "tokens": row.tokens, "finished": row.finished, **over}
+    for name, mine in right.items():
+        means = {
+            "accuracy": float(np.mean([one.mean() for one in mine])),
+            "tokens": float(np.mean([rows[name].tokens for rows in worlds])),
+            "finished": float(np.mean([rows[name].finished for rows in worlds])),
+        }
+        over = {f"over_{base}": gate.difference(mine, right[base]) for base in BASELINES if base != name}
+        found[name] = {**means, **over}
     return clean(found)
 
 
 def verdict(budgets: Mapping[str, Mapping[str, Mapping]]) -> str:
-    """Whether step beam or tree search is above independent samples: by vote above best-of-N, and each by their own choice."""
+    """Whether beams or tree search are above independent samples: by vote above best-of-N, and each by their own choice."""
     pairs = (
         ("best-of-N", "over_best_of_n", "", "vote"),
         ("best-of-N", "over_best_of_n", BEST, "best"),
@@ -122,7 +130,7 @@ def verdict(budgets: Mapping[str, Mapping[str, Mapping]]) -> str:
         above = [
             f"{name} at {k} samples' tokens"
             for k, rows in budgets.items()
-            for name in ("beam", "tree")
+            for name in STEPWISE
             if rows[name + suffix][key][1] > 0
         ]
         told.append(f"Above {base}, choosing by {how}, with the whole 95 % interval: {', '.join(above) or 'none'}.")
@@ -161,32 +169,45 @@ def _tokens_a_sample(run: Run) -> float:
     return float(np.mean(counts))
 
 
-def search(run: Run, arm: str, n: int, budgets: Sequence[int], settings: str, seed: int | None, say=print) -> dict:
-    """The last line's content."""
+def search(
+    runs: Sequence[Run], arm: str, n: int, budgets: Sequence[int], settings: str, seed: int | None, say=print
+) -> dict:
+    """The last line's content, but for the verdict."""
+    worlds = [_world(run, arm, n, budgets, settings, seed, say) for run in runs]
+    found = {str(k): compared([rows[k] for _, rows in worlds]) for k in budgets}
+    return {"n": sum(size for size, _ in worlds), "runs": len(runs), "arm": arm, "seed": seed, "budgets": found}
+
+
+def _world(
+    run: Run, arm: str, n: int, budgets: Sequence[int], settings: str, seed: int | None, say
+) -> tuple[int, dict[int, dict[str, Row]]]:
+    """One run: how many problems, and the rows at each budget."""
     from prm.model import PRM
 
     loaded, chosen, folder = recipe.of_run(run.path), _recipe.load(settings), apply.model_folder(run.path, arm)
     asked, gold = _asked(loaded, n, seed)
     usage, sample = apply.read_usage(folder), _tokens_a_sample(run)
-    engine = loaded.engine.module.open_engine(loaded.engine.config)
     prm, found = PRM.load(folder), {}
     shared = {name: getattr(loaded.sampling, name) for name in ("max_tokens", "temperature", "top_p")}
-    for k in budgets:
-        now = replace(chosen, search={**chosen.search, **shared, "budget": round(k * sample)})
-        methods = [_recipe.method(now, name, usage, settings) for name in plugins.names("search")]
-        rows = measure(asked, gold, engine, prm, methods, lambda name: say(f"{k} samples' tokens: {name} done"))
-        found[str(k)] = compared(rows)
-    engine.close()
-    return {"n": len(asked), "arm": arm, "seed": seed, "tokens_a_sample": round(sample, 2), "budgets": found}
+    with closing(loaded.engine.module.open_engine(loaded.engine.config)) as engine:
+        for k in budgets:
+            now = replace(chosen, search={**chosen.search, **shared, "budget": round(k * sample)})
+            methods = [_recipe.method(now, name, usage, settings) for name in plugins.names("search")]
+            told = f"{run.path}, {k} samples' tokens"
+            found[k] = measure(asked, gold, engine, prm, methods, lambda name: say(f"{told}: {name} done"))
+    return len(asked), found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m eval.search", description=__doc__.split("\n")[0])
     parser.add_argument(
-        "run", metavar="RUN", help="a run's folder; its policy is the engine, its held-out problems are solved"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="a run's folder; its policy is the engine, its held-out problems are solved",
     )
     parser.add_argument("--arm", default="prm", help="whose PRM (default prm)")
-    parser.add_argument("--n", type=int, default=200, help="how many problems (default 200)")
+    parser.add_argument("--n", type=int, default=200, help="how many problems of each run (default 200)")
     parser.add_argument(
         "--budgets", type=int, nargs="+", default=[4, 8, 16], help="in samples' tokens (default 4 8 16)"
     )
@@ -194,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="other problems of the small world, to choose settings on")
     parser.add_argument("--out", help="JSON to write")
     given = parser.parse_args(arguments)
-    found = search(Run(given.run), given.arm, given.n, given.budgets, given.recipe, given.seed)
+    found = search([Run(run) for run in given.runs], given.arm, given.n, given.budgets, given.recipe, given.seed)
     found["verdict"] = verdict(found["budgets"])
     print(table(found["budgets"]))
     print(found["verdict"])

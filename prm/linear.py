@@ -11,8 +11,11 @@ from torch.nn import Parameter
 from torch.overrides import TorchFunctionMode
 
 FEW = 64  # below so many tokens MKL is the faster
-# oneDNN keeps a kernel for every size it has seen, by default 1,024 of them: hundreds of MiB where all batches differ in size.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+# For every size it has seen oneDNN keeps a kernel and torch its working memory, by default 1,024 of each: gigabytes where all
+# batches differ in size. A pass and its gradient need about 20. Both are read at the first product.
+CAPACITIES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "32"}
+for name, capacity in CAPACITIES.items():
+    os.environ.setdefault(name, capacity)
 
 
 def fast() -> AbstractContextManager:

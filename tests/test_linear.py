@@ -1,5 +1,9 @@
 """Linear layers by oneDNN: torch's numbers forth and back, and no more kept than torch keeps."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.nn.functional import linear as plain
@@ -62,3 +66,31 @@ def test_a_second_derivative_is_refused_not_wrong():
         (first,) = torch.autograd.grad(plain(x, weight).pow(2).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="differentiable"):
         first.sum().backward()
+
+
+MANY_SIZES = """
+import torch
+from prm import linear
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+
+weight = torch.zeros(256, 256)
+linear._product(torch.zeros(2000, 256), weight)
+before = peak()
+for size in range(1000, 2000, 2):
+    linear._product(torch.zeros(size, 256), weight)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+def test_batches_of_many_sizes_do_not_fill_the_memory():
+    ours, torchs = (_grown({}), _grown(dict.fromkeys(linear.CAPACITIES, "1024")))
+    assert ours < 0.5 * torchs, f"{ours} of {torchs} kB"
+
+
+def _grown(capacities: dict[str, str]) -> int:
+    env = {name: value for name, value in os.environ.items() if name not in linear.CAPACITIES}
+    command = [sys.executable, "-c", MANY_SIZES]
+    return int(subprocess.run(command, env=env | capacities, capture_output=True, text=True, check=True).stdout)

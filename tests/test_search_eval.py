@@ -37,12 +37,21 @@ def test_the_planted_prm_finds_what_the_majority_does_not(rows):
 
 
 def test_intervals_are_over_both_baselines_and_become_json(rows):
-    found = search.compared(rows)
+    found = search.compared([rows])
     assert "over_best_of_n" not in found["best_of_n"] and "over_weighted_vote" not in found["weighted_vote"]
     mean, low, high = found["majority"]["over_best_of_n"]
     assert low <= mean <= high and mean == pytest.approx(rows["majority"].right.mean() - rows["best_of_n"].right.mean())
     assert json.loads(json.dumps(found)) == json.loads(json.dumps(search.clean(found)))
     assert all(name in search.table({"8": found}) for name in rows)
+
+
+def test_several_runs_weigh_the_same():
+    few = {name: search.Row(np.array([1.0]), 8.0, 2.0) for name in ("best_of_n", "weighted_vote", "beam")}
+    many = {**few, "beam": search.Row(np.zeros(9), 4.0, 1.0)}
+    many |= {name: search.Row(np.ones(9), 8.0, 2.0) for name in search.BASELINES}
+    found = search.compared([few, many])
+    assert found["beam"]["accuracy"] == 0.5 and found["beam"]["tokens"] == 6 and found["beam"]["finished"] == 1.5
+    assert found["beam"]["over_best_of_n"][0] == -0.5
 
 
 def row(best, vote):
@@ -51,7 +60,8 @@ def row(best, vote):
 
 def test_the_verdict_counts_whole_intervals_and_the_same_choice_alone():
     none, best = row(0.5, -0.01), row(0.02, 0.5)  # by vote above best-of-N, by best above the vote: neither counts
-    few = {"beam": none, "tree": none, "beam_best": row(-0.1, 0.5), "tree_best": row(0.0, 0.5)}
+    few = {"beam": none, "tree": none, "dvts": none}
+    few |= {"beam_best": row(-0.1, 0.5), "tree_best": row(0.0, 0.5), "dvts_best": row(0.0, 0.5)}
     told = search.verdict({"4": few, "8": {**few, "tree_best": best, "beam": row(0.1, 0.01)}})
     assert "Above best-of-N, choosing by best, with the whole 95 % interval: tree at 8 samples' tokens." in told
     assert "Above the weighted vote, choosing by vote, with the whole 95 % interval: beam at 8 samples'" in told
