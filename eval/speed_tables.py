@@ -70,7 +70,8 @@ def search(found: Mapping) -> str:
     for name, what in METHODS.items():
         cells = [cell for rows in budgets.values() for cell in _cells(name, rows[name])]
         lines.append(f"| {what} | {' | '.join(cells)} |")
-    told = f"{found['n']} held-out problems, the PRM of `{found['arm']}`. *best* is compared with best-of-N, *vote* with the weighted vote."
+    runs = "" if found["runs"] == 1 else f" of {found['runs']} runs"
+    told = f"{found['n']:,} held-out problems{runs}, the PRM of `{found['arm']}`. *best* is compared with best-of-N, *vote* with the weighted vote."
     return "\n".join([*lines, "", f"{told} {found['verdict']}"])
 
 
