@@ -11,6 +11,7 @@ the tokenizer, and either adapter_model.safetensors + adapter_config.json (LoRA;
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -96,7 +97,8 @@ def check(config: Config) -> None:
 
 
 class PRM:
-    """A network, its tokenizer and its config. `PRM.create` starts one, `PRM.load` opens a saved one."""
+    """A network, its tokenizer and its config. `PRM.create` starts one, `PRM.load` opens a saved one. Threads may score with
+    one PRM; they take turns."""
 
     def __init__(self, config: Config, network: Network, tokenizer: PreTrainedTokenizerBase, fingerprint: str):
         self.config = config
@@ -104,6 +106,7 @@ class PRM:
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.folder: Path | None = None  # where it was loaded from
+        self.scoring = threading.RLock()  # a pass sets the network's attention and mode: one at a time
 
     @classmethod
     def create(cls, config: Config, device: str = "auto") -> PRM:

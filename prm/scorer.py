@@ -185,10 +185,11 @@ def _check_reasons(encoded: Sequence[Encoded]) -> None:
 
 @contextmanager
 def _evaluating(prm: PRM) -> Iterator[None]:
-    """Without dropout, as long as it takes."""
-    mode = prm.network.training
-    prm.network.eval()
-    try:
-        yield
-    finally:
-        prm.network.train(mode)
+    """Without dropout, and no other thread at it, as long as it takes."""
+    with prm.scoring:
+        mode = prm.network.training
+        prm.network.eval()
+        try:
+            yield
+        finally:
+            prm.network.train(mode)

@@ -1,6 +1,9 @@
 """The scorer: what solutions share is read once, what is kept is not read again, and the scores are those of plain rows."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 import tiny
@@ -193,3 +196,25 @@ def test_training_goes_on_after_scoring(tmp_path):
     prm.network.train()
     prm.score("what is one ?", ["one .\n"])
     assert prm.network.training and prm.network.base().config._attn_implementation == "sdpa"
+
+
+def test_threads_that_score_with_one_prm_take_turns(tmp_path, monkeypatch):
+    prm, pairs = made(tmp_path), solutions(6)
+    expected, own, inside, most = prm.score_batch(pairs), sharing.attending, [0], [0]
+
+    @contextmanager
+    def slowly(network):
+        with own(network):
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            time.sleep(0.02)  # others come in meanwhile, where they can
+            yield
+            inside[0] -= 1
+
+    monkeypatch.setattr(sharing, "attending", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(prm.score_batch, [pairs] * 8))
+    assert most == [1]
+    assert prm.network.base().config._attn_implementation == "sdpa"
+    for one in found:
+        same(one, expected)

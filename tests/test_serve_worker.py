@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from serving import PROBLEM, STEPS, asked, saved, until
 
+from prm.errors import PrmError
 from prm.serve import app
 from prm.serve.judge import Judge, Solution
 from prm.serve.worker import Unavailable, Worker
@@ -118,3 +120,18 @@ def test_who_hangs_up_is_not_computed_and_too_much_waiting_is_refused(judge, mon
     made.state.worker.close()
     assert refused.status_code == 503 == refused.json()["error"]["code"] and int(refused.headers["retry-after"]) > 0
     assert [one.status_code for one in answered] == [200, 200] and [len(batch) for batch in batches] == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forking a process that has threads: the point
+def test_a_forked_process_is_told_instead_of_waiting_for_ever(judge):
+    worker = Worker(judge)
+    worker.submit([Solution(PROBLEM, tuple(STEPS))]).result()
+    child = os.fork()
+    if not child:
+        try:
+            worker.submit([Solution(PROBLEM, tuple(STEPS))])
+        except PrmError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    worker.close()

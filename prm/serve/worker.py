@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+from prm.errors import PrmError
 from prm.serve.judge import Item, Judge, Scored
 
 ITEMS = 256  # of one batch at most, unless one request alone has more; the PRM makes its own batches of tokens
@@ -26,15 +28,21 @@ class Worker:
         self.judge, self.most = judge, most
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._open, self._lock = 0, threading.Lock()
-        self._closed = threading.Event()
+        self._closed, self._process = threading.Event(), os.getpid()
         self._thread = threading.Thread(target=self._run, name="prm-worker", daemon=True)
         self._thread.start()
 
     def submit(self, items: Sequence[Item]) -> Future[list[Scored]]:
         """The items' scores, whoever else's stand in the same batch; one that is cancelled while it waits costs nothing.
 
-        Raises Unavailable. The future has the judge's exception where it fails on these items, and only then.
+        Raises Unavailable; PrmError in a forked process, which has no such thread (and could not run torch's). The future has the
+        judge's exception where it fails on these items, and only then.
         """
+        if os.getpid() != self._process:
+            raise PrmError(
+                "the PRM was loaded by the process that this one was forked from; start processes by 'spawn' or 'forkserver', "
+                "or load the PRM in them alone"
+            )
         items, future = list(items), Future()
         with self._lock:
             if self.most is not None and self._open and self._open + len(items) > self.most:
