@@ -25,8 +25,10 @@ def split(items: list[Item], evaluation: Evaluation | None) -> tuple[list[Item],
     out = [_uniform(item.problem) < evaluation.held_out for item in items]
     parts = tuple([item for item, is_out in zip(items, out) if is_out == want] for want in (False, True))
     if not all(parts):
+        found, way = ("all", "lower") if parts[1] else ("none", "raise")
         raise PrmError(
-            f"train.evaluation.held_out: {evaluation.held_out} of the problems are {'all' if parts[1] else 'none'} here; change it"
+            f"train.evaluation.held_out: {evaluation.held_out} of the problems are {found} here; {way} it, give more problems, "
+            "or train on all of them with train.evaluation=null"
         )
     classes = {value >= 0.5 for item in parts[1] for value, weight in zip(item.values, item.weights) if weight > 0}
     if evaluation.metric == "auroc" and len(classes) < 2:

@@ -4,8 +4,8 @@
 
 `transformers.Trainer` with a plan, a collator and a loss of our own (trainer.py, loss.py). While it runs, checkpoints lie in
 `<folder>.checkpoints`; the same call after a kill goes on from the last one. The model is written beside the folder and
-renamed into place, so a folder that exists is complete. history.json in it holds the losses, what was left out, and what
-dynamic weights took from each class in each epoch.
+renamed into place, so a folder that exists is complete; what lies there is never replaced. history.json in it holds the losses,
+what was left out, and what dynamic weights took from each class in each epoch.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def train(
 ) -> None:
     """Trains a PRM on labelled solutions and writes it to `folder`; the same inputs and seed give the same weights.
 
-    Raises PrmError where nothing can be learned (no label has weight), where the loss is no longer finite, or where
-    `folder` holds something else. A row that cannot be encoded is left out and counted in history.json by reason. progress: as `prm.progress.progress`.
+    Does nothing where `folder` holds the PRM of just this call. Raises PrmError where it holds anything else, where nothing can be
+    learned (no label has weight), or where the loss is no longer finite. A row that cannot be encoded is left out and counted in history.json by reason. progress: as `prm.progress.progress`.
     """
     from transformers import set_seed
 
@@ -75,7 +75,7 @@ def train(
     items, held_out = split(items, train_config.evaluation)
     checkpoints = folder.with_name(folder.name + ".checkpoints")
     run = _digest(items + held_out, prm_config, train_config, prm.fingerprint, seed)
-    if _made_by(folder) == run:  # an earlier call finished; only its caller was stopped before it knew
+    if _holds(folder, run):  # an earlier call finished; only its caller was stopped before it knew
         shutil.rmtree(checkpoints, ignore_errors=True)
         return
     if (
@@ -179,27 +179,38 @@ def _claim(checkpoints: Path, digest: str) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and ((folder / "prm.json").is_file() or not any(folder.iterdir()))):
-        raise PrmError(f"{folder}: holds something that is no PRM; give another folder, or empty this one")
+    """PrmError, before anything is loaded, for a folder that holds something else than a finished training."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise PrmError(f"{folder}: is a file; name a folder")
+    there = sorted(path.name for path in folder.iterdir())
+    if there and not {"prm.json", "history.json"} <= set(there):
+        raise PrmError(f"{folder}: holds what no training wrote ({', '.join(there[:3])}); give another folder")
 
 
-def _made_by(folder: Path) -> str | None:
+def _holds(folder: Path, run: str) -> bool:
+    """Whether the PRM of this very run lies there; PrmError where another's does."""
     history = folder / "history.json"
-    return json.loads(history.read_text()).get("run") if history.is_file() else None
+    if not history.is_file():
+        return False
+    try:
+        made_by = json.loads(history.read_text())["run"]
+    except (ValueError, KeyError, TypeError):
+        made_by = "unknown"
+    if made_by != run:
+        raise PrmError(f"{folder}: holds a PRM of other data or settings; remove it, or give another folder")
+    return True
 
 
 def _publish(prm: models.PRM, train_config: Config, history: dict, folder: Path) -> None:
-    """Writes the model beside `folder` and renames it into place, over an earlier PRM if there is one.
+    """Writes the model beside `folder` and renames it into place, which is free or empty: a rename fails where it is neither.
 
-    The names beside it are fixed, so what a kill leaves there is gone after the next call.
+    The name beside it is fixed, so what a kill leaves there is gone after the next call.
     """
-    fresh, old = (folder.with_name(f"{folder.name}.{what}") for what in ("tmp", "old"))
-    for stray in (fresh, old):
-        shutil.rmtree(stray, ignore_errors=True)
+    fresh = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
     prm.save(fresh)
     (fresh / "history.json").write_text(json.dumps(history, indent=1) + "\n")
     write_card(prm.config, train_config, history, fresh)
-    if folder.exists():
-        folder.rename(old)
     fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -129,27 +129,32 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_weights(tmp_path):
     assert logged == list(range(1, logged[-1] + 1)), "no loss is lost where an evaluation is logged, too"
 
 
-def test_the_same_call_again_is_done_at_once_and_other_settings_replace_it(tmp_path):
+def test_the_same_call_again_is_done_at_once_and_other_settings_are_refused(tmp_path):
     config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(32)
     train(rows, config, Config(batch=8), tmp_path / "prm")
     before = (tmp_path / "prm" / "prm.json").stat().st_mtime_ns
-    for stray in ("prm.tmp", "prm.old", "prm.checkpoints"):  # what kills at the worst moments leave
+    (tmp_path / "prm" / "NOTES.txt").write_text("mine")
+    for stray in ("prm.tmp", "prm.checkpoints"):  # what kills at the worst moments leave
         (tmp_path / stray).mkdir()
     train(rows, config, Config(batch=8), tmp_path / "prm")
     assert not (tmp_path / "prm.checkpoints").exists()
     assert (tmp_path / "prm" / "prm.json").stat().st_mtime_ns == before
-    train(rows, config, Config(batch=8, lr=1e-2), tmp_path / "prm")
-    assert (tmp_path / "prm" / "prm.json").stat().st_mtime_ns != before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["llama", "prm"]
+    for other in ((rows, Config(batch=8, lr=1e-2)), (rows[:16], Config(batch=8))):
+        with pytest.raises(PrmError, match="prm: holds a PRM of other data or settings; remove it, or give another"):
+            train(other[0], config, other[1], tmp_path / "prm")
+    assert (tmp_path / "prm" / "prm.json").stat().st_mtime_ns == before
+    assert (tmp_path / "prm" / "NOTES.txt").read_text() == "mine"
+    (tmp_path / "free").mkdir()
+    train(rows, config, Config(batch=8, lr=1e-2), tmp_path / "free")
+    (tmp_path / "prm.tmp").rmdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["free", "llama", "prm"]
 
 
-def test_a_diverging_run_saves_nothing_and_keeps_what_was_there(tmp_path):
+def test_a_diverging_run_saves_nothing(tmp_path):
     config, rows = tiny.config(tiny.backbone(tmp_path / "llama")), tiny.rows(64)
-    train(rows, config, Config(batch=8), tmp_path / "prm")
-    kept = weights(tmp_path / "prm")
     with pytest.raises(PrmError, match=r"diverged: .*(step \d+ of 32|not finite).*lower train.lr"):
-        train(rows, config, Config(batch=8, epochs=4, lr=1e38, save_every=1, warmup=0.0), tmp_path / "prm")
-    assert all(tensor.equal(kept[name]) for name, tensor in weights(tmp_path / "prm").items())
+        train(rows, config, Config(batch=8, epochs=4, lr=1e38, save_every=1, warmup=0.0), tmp_path / "diverged")
+    assert not (tmp_path / "diverged").exists()
 
 
 def test_labels_that_all_abstain_are_an_error(tmp_path):
@@ -164,11 +169,17 @@ def test_labels_that_all_abstain_are_an_error(tmp_path):
         train([], config, Config(), tmp_path / "prm")
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
+@pytest.mark.parametrize("name", ["chapter1.tex", "prm.json", "history.json"])  # prm.json alone: an export
+def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
     (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter1.tex").write_text("...")
-    with pytest.raises(PrmError, match="holds something that is no PRM"):
-        train(tiny.rows(4), tiny.config("nowhere"), Config(), tmp_path / "thesis")
+    (tmp_path / "thesis" / name).write_text("...")
+    for folder, said in (
+        ("thesis", f"thesis: holds what no training wrote \\({name}\\)"),
+        (f"thesis/{name}", "is a file"),
+    ):
+        with pytest.raises(PrmError, match=said):
+            train(tiny.rows(4), tiny.config("nowhere"), Config(), tmp_path / folder)
+    assert (tmp_path / "thesis" / name).read_text() == "..."
 
 
 def test_the_plan_visits_every_window_once_an_epoch_in_batches_that_no_split_changes():
@@ -277,7 +288,9 @@ def test_held_out_problems_are_the_same_with_more_data(tmp_path):
         {one.problem for one in heldout.split([item(i) for i in range(n)], Evaluation(0.2))[1]} for n in (50, 500)
     )
     assert few == {f"p{i}" for i in range(50)} & many and 60 < len(many) < 140
-    with pytest.raises(PrmError, match="held_out: 0.01 of the problems are none here"):
+    with pytest.raises(
+        PrmError, match="held_out: 0.01 of the problems are none here; raise it, .*train.evaluation=null"
+    ):
         heldout.split([item(1)] * 3, Evaluation(0.01))
 
 
