@@ -35,12 +35,14 @@ KINDS = {  # of runs; the settings are bench_trl_job's
     "alone": {"siblings": 1},
     "trl": {"side": "trl"},
     "trl_grouped": {"side": "trl", "grouped": True},
+    "trl_same_kernels": {"side": "trl", "kernels": True},
 }
 GOALS = {
     "vs_trl_tokens_per_s": "at least 2",
     "vs_trl_peak_memory": "below 1",
     "alone_vs_trl_tokens_per_s": "no siblings side by side: every optimizer step sees what TRL's sees",
     "vs_trl_grouped_tokens_per_s": "TRL with batches of like lengths, which it can be told to make",
+    "vs_trl_same_kernels_tokens_per_s": "TRL with our linear layers",
     "loss_error": "below 1e-5",
 }
 
@@ -70,6 +72,7 @@ def measure(trl: Path | None = None, problems: int = 8, siblings: int = 16, repe
         "alone_vs_trl_tokens_per_s": over("trl", "alone", "seconds"),
         "alone_vs_trl_peak_memory": over("alone", "trl", "peak_bytes"),
         "vs_trl_grouped_tokens_per_s": over("trl_grouped", "ours", "seconds"),
+        "vs_trl_same_kernels_tokens_per_s": over("trl_same_kernels", "ours", "seconds"),
         "loss_error": error,
         **shape,
         "siblings": siblings,

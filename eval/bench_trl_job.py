@@ -4,15 +4,17 @@ side      "ours", "trl", or "loss": how far our loss is from its definition in f
 folder    model, tokenizer and windows (bench_trl.prepare)
 siblings  ours: so many of one problem side by side
 grouped   trl: batches of like lengths
+kernels   trl: with our linear layers
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import re
 import sys
 import time
 from array import array
+from contextlib import nullcontext
 from pathlib import Path
 
 BATCH, ACCUMULATE = 64, 4
@@ -22,18 +24,21 @@ def run(job: dict) -> dict:
     """Trains one epoch; seconds, peak memory, memory gained while training. Of the side "loss" the loss_error alone."""
     import torch
 
+    from prm import linear
+
     windows = json.loads((Path(job["folder"]) / "windows.json").read_text())
     if job["side"] == "loss":
         return {"loss_error": _loss_error(Path(job["folder"]), windows, job["siblings"])}
     warmup, trainer = (_theirs if job["side"] == "trl" else _ours)(Path(job["folder"]), windows, job)
     cuda, before = torch.cuda.is_available(), _peak()
-    warmup.train()
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    wall, cpu = time.perf_counter(), time.process_time()
-    trainer.train()
-    if cuda:
-        torch.cuda.synchronize()
+    with linear.fast() if job.get("kernels") else nullcontext():
+        warmup.train()
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        wall, cpu = time.perf_counter(), time.process_time()
+        trainer.train()
+        if cuda:
+            torch.cuda.synchronize()
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     peak = torch.cuda.max_memory_allocated() if cuda else _peak()
     grown = peak - (0 if cuda else before)
@@ -41,7 +46,8 @@ def run(job: dict) -> dict:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Of this process, in bytes; what getrusage says begins with the parent's."""
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def _ours(folder: Path, windows: list, job: dict):

@@ -33,7 +33,7 @@ def scores_agree(backbone: str) -> str:
 
 
 def packed_is_padded(backbone: str) -> str:
-    """Packed rows give the logits of padded ones, for each attention that this machine has."""
+    """Packed rows give the logits of padded ones, those by each attention that this machine has."""
     import torch
     from accelerate.utils import send_to_device
     from prm import sharing
@@ -61,16 +61,17 @@ def packed_is_padded(backbone: str) -> str:
 
 def kept_states_agree(backbone: str) -> str:
     """Solutions scored step by step, several from one beginning, have the scores of the whole."""
-    words, told = ("one", "two", "three", "four", "five"), []
+    told, problem = [], "Mia has 7 coins. She adds 5. How many?"
+    solutions = [[f"So {(i + k) % 5} + {k % 3} = {(3 * i + k) % 10}\n" for k in range(6)] for i in range(8)]
     for dtype, most in (("float32", 1e-3), ("bfloat16", 5e-2)):
         prm = _random_prm(backbone, dtype, "cuda")
-        solutions = [[f"{words[(i + k) % 5]} {words[k % 3]}\n" for k in range(6)] for i in range(8)]
-        partials, scores = [prm.scorer.open("how many ?")] * 8, [[] for _ in range(8)]
+        partials, scores = [prm.scorer.open(problem)] * 8, [[] for _ in range(8)]
         for k in range(6):
             grown = prm.scorer.extend([(partial, [steps[k]]) for partial, steps in zip(partials, solutions)])
             partials = [partial for partial, _ in grown]
             scores = [known + new for known, (_, new) in zip(scores, grown)]
-        whole = prm.score_batch([("how many ?", steps) for steps in solutions])
+        assert len({tuple(partial.ids) for partial in partials}) == 8, "to this tokenizer the solutions are alike"
+        whole = prm.score_batch([(problem, steps) for steps in solutions])
         gap = max(abs(a - b) for x, y in zip(scores, whole) for a, b in zip(x, y))
         assert prm.scorer.shares and gap < most, f"{dtype}: step by step the scores differ by {gap:.1e}"
         told.append(f"{dtype} {gap:.1e}")

@@ -10,6 +10,7 @@ BENCH = (  # part, key, what it says, the goal
     ("train", "vs_trl_tokens_per_s", "training, tokens a second: times TRL 1.13's PRMTrainer", "at least 2"),
     ("train", "alone_vs_trl_tokens_per_s", "... without siblings side by side: the same optimizer steps as TRL's", ""),
     ("train", "vs_trl_grouped_tokens_per_s", "... times TRL's told to make batches of like lengths", ""),
+    ("train", "vs_trl_same_kernels_tokens_per_s", "... times TRL's given our linear layers", ""),
     ("train", "vs_trl_peak_memory", "training, peak memory of the process: of TRL's", "below 1"),
     ("train", "loss_error", "training, loss: difference from float64, window by window", "below 1e-5"),
     ("score", "vs_one_at_a_time", "scoring: times one solution at a time", "at least 3"),

@@ -67,7 +67,7 @@ curl localhost:8000/pooling -H 'Content-Type: application/json' \\
 
 A reward from all steps, with what cannot be scored told apart (see `prm/rewards.py`):
 
-- TRL: `os.environ["PRM_MODEL"] = "{name}"; GRPOTrainer(reward_funcs=prm.rewards.reward_func, ...)`
+- TRL: `os.environ["PRM_MODEL"] = "{name}"`, `from prm.rewards import reward_func`, `GRPOTrainer(reward_funcs=reward_func, ...)`
 - OpenRLHF: `--remote_rm_url http://HOST:PORT/get_reward` on `prm serve`, or the path of `prm/serve/openrlhf.py`
 - verl: `reward.custom_reward_function.path=.../prm/rewards.py`, `.name=compute_score`, the question in `extra_info["question"]`
 

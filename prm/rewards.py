@@ -1,7 +1,7 @@
 """A PRM as the reward function of TRL (GRPO), verl and OpenRLHF: solutions in, one number each, None for what cannot be scored.
 
     os.environ["PRM_MODEL"] = "my-prm"                                 # a PRM's folder, an export, or a run with PRM_ARM
-    GRPOTrainer(reward_funcs=prm.rewards.reward_func, ...)             # TRL
+    GRPOTrainer(reward_funcs=reward_func, ...)                         # TRL: from prm.rewards import reward_func
     reward.custom_reward_function.path=.../prm/rewards.py  .name=compute_score          # verl
     --remote_rm_url .../prm/serve/openrlhf.py                          # OpenRLHF, see there
 

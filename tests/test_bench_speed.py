@@ -55,7 +55,7 @@ def test_ratios_are_of_the_best_runs(monkeypatch, tmp_path):
         jobs.append(job)
         if job["side"] == "loss":
             return {"loss_error": 1e-9}
-        same = job["siblings"] > 1 and not job.get("grouped")
+        same = job["siblings"] > 1 and not job.get("grouped") and not job.get("kernels")
         seconds, peak = next(runs[job["side"]]) if same else (4.0, 80)
         return {"seconds": seconds, "cpu_seconds": seconds, "peak_bytes": peak, "grown_bytes": peak}
 
@@ -64,7 +64,8 @@ def test_ratios_are_of_the_best_runs(monkeypatch, tmp_path):
     found = bench_trl.measure(trl=tmp_path)
     assert found["vs_trl_tokens_per_s"] == 4 and found["vs_trl_peak_memory"] == 0.5
     assert found["alone_vs_trl_tokens_per_s"] == 2 and found["vs_trl_grouped_tokens_per_s"] == 2
-    assert "vs_trl_tokens_per_s" in bench_trl.told(found) and len(jobs) == 9
+    assert found["vs_trl_same_kernels_tokens_per_s"] == 2
+    assert "vs_trl_tokens_per_s" in bench_trl.told(found) and len(jobs) == 11
 
 
 def test_without_trl_the_reason_stands_in_the_place_of_ratios(monkeypatch, tmp_path):

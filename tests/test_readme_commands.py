@@ -1,5 +1,6 @@
 """Every command of README.md runs. `make` is run by CI itself; the demo's run stands in small, made once."""
 
+import ast
 import json
 import os
 import re
@@ -22,6 +23,20 @@ ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 COMMANDS = [line.split("   #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 SMALL = ["problems.train.n=24", "problems.test.n=16", "sampling.samples=4", "signals.reask.most=3", "train.batch=8"]
+
+PYTHON = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+GIVEN = {"model", "inputs", "problems"}  # the reader's own
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_blocks_import_what_they_use(block):
+    tree = ast.parse(block)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    known = {}
+    exec(compile(ast.Module(imports, []), "README.md", "exec"), known)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    made = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    assert {node.id for node in names} <= made | set(known) | GIVEN
 
 
 @pytest.fixture(scope="module")
