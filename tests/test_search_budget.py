@@ -5,9 +5,11 @@ reasons.
 import dataclasses
 
 import pytest
-from searching import LENGTH, PROBLEMS, SETTINGS, Engine, Prm
+from searching import LENGTH, PROBLEMS, SETTINGS, WAYS, Engine, Prm
+from test_engine_openai import reply, serve
 
 from prm import config, plugins
+from prm.engines import openai
 from prm.errors import PrmError
 from prm.records import Problem
 from prm.search import Common, Found, Stepwise
@@ -102,6 +104,32 @@ def test_an_engine_that_does_not_count_is_refused(name):
 
     with pytest.raises(PrmError, match="how many tokens"):
         search(name, Mute())
+
+
+@pytest.mark.parametrize("step_tokens", [1, LENGTH // 2, LENGTH - 1, LENGTH])
+@pytest.mark.parametrize("usage", [True, False])
+@pytest.mark.parametrize("name", STEPWISE)
+def test_a_server_that_shows_visible_tokens_alone_is_searched_where_a_draw_is_the_end_alone(name, usage, step_tokens):
+    whole, drawn = WAYS["a"][0], []
+    assert (LENGTH - 1) % (LENGTH // 2) == 0 and LENGTH - 1 == len(whole)
+
+    def answer(body, _):
+        rest = whole[len(body["prompt"].removeprefix("Q")) :]
+        text = rest[: body["max_tokens"]]
+        ended = len(rest) < body["max_tokens"]
+        drawn.append(len(text) + ended)
+        told = {"finish": "stop" if ended else "length", "logprobs": {"token_logprobs": [-0.1] * len(text)}}
+        status, said = reply(text, **told)
+        return status, said | ({"usage": {"completion_tokens": drawn[-1]}} if usage else {})
+
+    settings = {"budget": 4 * LENGTH, "step_tokens": step_tokens, "reserve": LENGTH}
+    with serve(answer) as (url, _):
+        engine = openai.open_engine(openai.Config(base_url=url, template="Q{problem}", server="openai"))
+        try:
+            (one,) = search(name, engine, problems=[Problem("p", "")], **settings)
+        finally:
+            engine.close()
+    assert one.answer == "1" and one.tokens <= sum(drawn) <= (one.tokens if usage else 2 * one.tokens)
 
 
 @pytest.mark.parametrize("name", STEPWISE)

@@ -39,6 +39,20 @@ class Sampling:
             raise ValueError("stop: an empty text would end every completion at once; remove it")
 
 
+@dataclass(frozen=True, slots=True)
+class Counted(Sample):
+    """A sample without token ids whose engine tells how many were drawn. tokens: the one that ended it included, which
+    log-probabilities may leave out."""
+
+    tokens: int = 0
+
+
+def drawn(row: Sample) -> int:
+    """How many tokens were drawn for a row; 0 where its engine does not tell."""
+    told = row.tokens if isinstance(row, Counted) else 0
+    return len(row.token_ids) or told or len(row.logprobs)
+
+
 class Engine(Protocol):
     """What `open_engine(config)` returns."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from prm.engines import Sampling
+from prm.engines import Counted, Sampling
 from prm.errors import PrmError
 from prm.records import Problem, Sample
 
@@ -76,11 +76,21 @@ def refused(problem: Problem, sampling: Sampling, reason: str) -> list[Sample]:
 
 
 def row(
-    problem: Problem, index: int, text: str, token_ids: Sequence[int], logprobs: Sequence[float], finish: str
+    problem: Problem,
+    index: int,
+    text: str,
+    token_ids: Sequence[int],
+    logprobs: Sequence[float],
+    finish: str,
+    tokens: int = 0,
 ) -> Sample:
-    """A drawn sample; "empty" when it has no text but white space, "cut_off" when it ran into max_tokens."""
+    """A drawn sample; "empty" when it has no text but white space, "cut_off" when it ran into max_tokens.
+
+    tokens: how many were drawn, where the engine knows that and not which.
+    """
     reason = "empty" if not text.strip() else "cut_off" if finish == "length" else ""
-    return Sample(problem.id, index, text, tuple(token_ids), tuple(logprobs), finish, reason)
+    known = (problem.id, index, text, tuple(token_ids), tuple(logprobs), finish, reason)
+    return Counted(*known, tokens) if tokens and not token_ids else Sample(*known)
 
 
 def first_line(error: Exception) -> str:

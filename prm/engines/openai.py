@@ -145,7 +145,7 @@ class OpenAIEngine:
         return "chat/completions", body | {"messages": messages, "logprobs": True}
 
     def _ask(self, path: str, body: dict) -> tuple:
-        """(text, token ids, log-probabilities, finish). Raises _Refused when this request is hopeless, PrmError when
+        """(text, token ids, log-probabilities, finish, tokens). Raises _Refused when this request is hopeless, PrmError when
         all are."""
         import httpx
 
@@ -192,7 +192,14 @@ def _completion(reply: dict) -> tuple:
     token_ids = choice.get("token_ids") or ()
     if token_ids and logprobs and len(token_ids) != len(logprobs):
         raise ValueError(f"{len(token_ids)} token ids but {len(logprobs)} log-probabilities")
-    return text, tuple(map(int, token_ids)), tuple(map(float, logprobs)), choice["finish_reason"]
+    return text, tuple(map(int, token_ids)), tuple(map(float, logprobs)), choice["finish_reason"], _tokens(reply)
+
+
+def _tokens(reply: dict) -> int:
+    """What the server says it drew for the one choice that is asked for, the end included; 0 where it says nothing."""
+    usage = reply.get("usage")
+    told = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return max(told, 0) if isinstance(told, int) else 0
 
 
 def _served(config: Config, client) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from prm import plugins
-from prm.engines import Engine, Sampling
+from prm.engines import Engine, Sampling, drawn
 from prm.errors import PrmError
 from prm.records import Problem, Sample
 from prm.search import Common, Path
@@ -95,9 +95,7 @@ def _sample(part: Sequence[tuple[Lane, Job]], engine: Engine, sampling: Sampling
         if row.reason not in ("", "empty", CUT_OFF):
             job.done, job.reason = True, row.reason
             continue
-        count = len(row.token_ids) or len(row.logprobs)
-        if not count:
-            raise PrmError("engine: does not tell how many tokens it drew, so no budget can be kept; use another")
+        count = _count(row, sampling)
         hit = _stop(row, sampling.stop, tokenizer)
         lane.left -= count
         job.stopped = bool(hit)
@@ -107,6 +105,14 @@ def _sample(part: Sequence[tuple[Lane, Job]], engine: Engine, sampling: Sampling
             ended=row.finish == "stop" and not hit,
             ahead_tokens=job.path.ahead_tokens + count,
         )
+
+
+def _count(row: Sample, sampling: Sampling) -> int:
+    """Tokens that the draw took. Nothing shown of one without a text: it was the end alone, or all that was allowed."""
+    count = drawn(row)
+    if not count and row.text:
+        raise PrmError("engine: does not tell how many tokens it drew, so no budget can be kept; use another")
+    return count or (1 if row.finish == "stop" else sampling.max_tokens)
 
 
 def _cut(jobs: Sequence[tuple[Lane, Job]], config: Common, context: Context) -> None:
