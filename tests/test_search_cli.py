@@ -51,6 +51,14 @@ def test_a_row_a_problem_and_bad_rows_as_reasons(folder, tmp_path):
     assert found[3]["answer"] and search(folder, tmp_path, rows)[1] == found
 
 
+def test_many_bad_rows_are_told_by_their_kind(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PRM_QUIET", raising=False)
+    status, found = search(folder, tmp_path, [{"text": "?"}, "no JSON", *[{"problem": PROBLEM}] * 2, {"problem": ""}])
+    assert status == 0 and all(row["reason"].startswith("bad_row: ") for row in (*found[:2], *found[3:]))
+    assert not any(str(tmp_path) in row["reason"] for row in found)
+    assert "found.jsonl; without an answer: 4 bad_row\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("method", ["best_of_n", "weighted_vote", "dvts", "tree"])
 def test_another_method_is_one_word(folder, tmp_path, method):
     status, found = search(folder, tmp_path, [{"problem": PROBLEM}], f"method={method}")
@@ -61,8 +69,10 @@ def test_another_method_is_one_word(folder, tmp_path, method):
     "override, said",
     [
         ("method=beams", "did you mean 'beam'"),
-        ("search.budgets=3", "unknown key"),
-        ("methods.tree.beams=3", "unknown key"),
+        ("search.budgets=3", "search.yaml: search.budgets: unknown key"),
+        ("search.budget=0", "search.yaml: search.budget: 0 is not positive"),
+        ("steps.reserve=-1", "search.yaml: steps.reserve: -1 is negative"),
+        ("methods.tree.beams=3", "search.yaml: methods.tree.beams: unknown key"),
         ("engine.name=nobody", "no engine named"),
         ("search.reduce=sum", "reduce"),
         ("stages=3", "unknown key"),

@@ -3,6 +3,7 @@ steps (those that go step by step), methods (each one's own), so that `method=tr
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from prm.plugins import Plugin
 from prm.problems import id_of
 from prm.progress import progress, say
 from prm.records import Problem
+from prm.scorefile import BAD
 from prm.search import Found, Stepwise
 
 TOGETHER = 256  # problems searched in step: what the engine and the PRM are given at once
@@ -49,10 +51,22 @@ def method(recipe: Recipe, name: str, usage: Usage, where: str) -> Plugin:
     told = {key: value for key, value in told.items() if value is not None}
     steps = recipe.steps if issubclass(plugins.load("search", name).Config, Stepwise) else {}
     own = recipe.methods.get(name, {})
-    made = plugins.build("search", {**told, **recipe.search, **steps, **own, "method": name}, "method", None, where)
+    sections = {"search": {**told, **recipe.search}, "steps": steps, f"methods.{name}": own}
+    settings = {key: value for section in sections.values() for key, value in section.items()}
+    try:
+        made = plugins.build("search", {**settings, "method": name}, "method", None, where)
+    except PrmError as error:
+        raise PrmError(_placed(str(error).removeprefix(f"{where}."), sections, where)) from None
     cutter = plugins.build("segmenters", made.config.segmenter, "name", None, f"{where}: search.segmenter")
     plugins.check(cutter.module, cutter.config)
     return made
+
+
+def _placed(problem: str, sections: Mapping[str, Mapping[str, Any]], where: str) -> str:
+    """The problem with a setting, "KEY: ...", by the section that says it; "search" where none does."""
+    key = re.match(r"\w*", problem)[0]
+    section = next((name for name in reversed(sections) if key in sections[name]), "search")
+    return f"{where}: {section}.{problem}"
 
 
 def search_file(path: str, folder: Path, out: str, recipe_path: str, overrides: Sequence[str]) -> int:
@@ -69,7 +83,7 @@ def search_file(path: str, folder: Path, out: str, recipe_path: str, overrides: 
 
     def made() -> Iterator[dict]:
         for found in _search(rows, chosen, engine, folder):
-            told.update({found.reason: 1, "tokens": found.tokens})
+            told.update({found.reason.split(":")[0]: 1, "tokens": found.tokens})
             yield row(found)
 
     count = write_rows(out, made())
@@ -83,16 +97,17 @@ def read_problems(path: str) -> Iterator[Problem | Found]:
     """Rows {"problem" or "question", "problem_id"?}; one that is none is an outcome with a reason, named by its row."""
     seen: dict[str, int] = {}
     for number, given in try_rows(path):
+        where = f"{path} row {number}"
         try:
             if isinstance(given, PrmError):
                 raise given
             name = "problem" if "problem" in given else "question"
-            text = text_of(given, ["problem", "question"], f"row {number}")
-            id = id_of(given, "problem_id" if "problem_id" in given else None, name, f"row {number}")
+            text = text_of(given, ["problem", "question"], where)
+            id = id_of(given, "problem_id" if "problem_id" in given else None, name, where)
             if id in seen:
-                raise PrmError(f"row {number}: the problem '{id}' is that of row {seen[id]} too")
+                raise PrmError(f"{where}: the problem '{id}' is that of row {seen[id]} too")
         except PrmError as error:
-            yield Found(f"row {number}", None, None, None, 0, str(error))
+            yield Found(f"row {number}", None, None, None, 0, f"{BAD}: {str(error).removeprefix(where + ': ')}")
             continue
         seen[id] = number
         yield Problem(id, text)
