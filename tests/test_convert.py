@@ -1,5 +1,7 @@
 """`prm convert`: from one format to another, and what the other cannot hold."""
 
+import json
+
 from test_formats import STEPS
 
 from prm import cli, jsonl
@@ -58,3 +60,14 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     ):
         assert cli.main([*words, *more]) == 2
         assert capsys.readouterr().err.startswith("prm: error: " + said)
+
+
+def test_a_bad_row_is_told_with_its_place_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PRM_QUIET", raising=False)
+    (tmp_path / "in.jsonl").write_text("{\n")
+    words = ["convert", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out"), "--from", "prm800k", "--to", "trl"]
+    assert cli.main(words) == 2 and "in.jsonl row 1: not JSON" in (said := capsys.readouterr().err)
+    assert said.count("in.jsonl") == 1
+    (tmp_path / "in.jsonl").write_text(json.dumps(PRM800K) + "\n{\n")
+    assert cli.main(words) == 0
+    assert f"{tmp_path / 'in.jsonl'} row 2: left out (bad_row): not JSON" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def read(path: str | PathLike, form: Plugin, tally: Counter, split: str = "train
     Raises PrmError at once where it cannot be opened or none of its first rows is of the format.
     """
     place = str(Path(path).expanduser())
-    rows = _tried(tables.rows(corpus.kind(str(path)), place, split=split, streaming=True), form)
+    rows = _tried(tables.rows(corpus.kind(str(path)), place, split=split, streaming=True), form, place)
     first = list(islice(rows, FIRST))
     if not first:
         raise PrmError(f"{path}: no rows")
@@ -77,11 +77,11 @@ def read(path: str | PathLike, form: Plugin, tally: Counter, split: str = "train
     return _usable(path, chain(first, rows), tally)
 
 
-def _tried(rows: Iterator[tuple[int, Any]], form: Plugin) -> Iterator[tuple[int, list[Row | BadRow]]]:
+def _tried(rows: Iterator[tuple[int, Any]], form: Plugin, place: str) -> Iterator[tuple[int, list[Row | BadRow]]]:
     for number, row in rows:
         try:
             if isinstance(row, PrmError):
-                raise BadRow("bad_row", str(row))
+                raise BadRow("bad_row", str(row).removeprefix(f"{place} row {number}: "))
             yield number, list(form.module.read(row, form.config, number))
         except BadRow as error:
             yield number, [error]
