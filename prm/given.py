@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from prm import apply, card, config, formats, model, plugins, recipefile, settings
+from prm import apply, card, config, ends, formats, model, plugins, recipefile, settings
 from prm.errors import PrmError
 from prm.formats import GIVEN, Row
 from prm.labels import AFTER_ERROR
@@ -28,7 +28,7 @@ from prm.rerank import REDUCE
 class Recipe:
     """format: the data's, {name: ..., its config}. split: of a hub data set. after_error: what becomes of a step once an earlier one is
     wrong, as `labels.after_error` has it; "drop" masks what follows the first error. reduce, segmenter: what the PRM's usage.json tells
-    `prm rerank` and `prm score`. train.evaluation holds problems out."""
+    `prm rerank` and `prm score`; a delimiter without `by` gets the one that brings the rows' own steps back (`prm.ends`). train.evaluation holds problems out."""
 
     format: dict[str, Any] = field(default_factory=lambda: {"name": "labels"})
     split: str = "train"
@@ -69,24 +69,21 @@ def train_file(data: str, recipe: Recipe, out: str | Path) -> None:
     """
     from prm.train import train
 
-    out, tally = Path(out), Counter()
+    out, tally, first = Path(out), Counter(), []
     model.check(recipe.prm)
     form = formats.build(recipe.format, "format")
     rows = formats.read(data, form, tally, recipe.split)
-    train(_masked(rows, recipe.after_error), recipe.prm, recipe.train, out, recipe.seed, progress)
+    train(_masked(ends.watched(rows, first), recipe.after_error), recipe.prm, recipe.train, out, recipe.seed, progress)
     if int(os.environ.get("RANK", 0)):  # the first of several processes writes
         return
-    history = json.loads((out / "history.json").read_text())
-    card.write_card(recipe.prm, recipe.train, history, out, card.GIVEN)
-    apply.write_usage(
-        out,
-        {
-            "reduce": recipe.reduce,
-            "segmenter": recipe.segmenter,
-            "labels": GIVEN,
-            "separator": getattr(form.config, "separator", ""),
-        },
-    )
+    if not (out / "usage.json").exists():  # else the card stands, and may be its user's by now
+        history = json.loads((out / "history.json").read_text())
+        card.write_card(recipe.prm, recipe.train, history, out, card.GIVEN)
+    separator = getattr(form.config, "separator", "")
+    cutter = ends.segmenter(recipe.segmenter, separator, first)
+    usage = {"reduce": recipe.reduce, "segmenter": cutter, "labels": GIVEN, "separator": separator}
+    apply.write_usage(out, usage)
+    ends.tell(data, cutter, first)
     say(f"{data}: " + ", ".join(f"{n:,} {what}" for what, n in tally.items()) + f" -> {out}")
 
 

@@ -51,8 +51,15 @@ def test_a_prm_learns_labels_from_outside(tmp_path):
     right, wrong = (prm.score("what is one ?", [f"so two then it makes {w} .\n"])[0] for w in ("right", "wrong"))
     assert right > wrong + 0.2
     usage = read_usage(tmp_path / "prm")
-    assert (usage.labels, usage.reduce, usage.segmenter) == ("given", "min", {"name": "delimiter", "by": "auto"})
+    assert (usage.labels, usage.reduce, usage.segmenter) == ("given", "min", {"name": "delimiter", "by": "lines"})
     assert usage.separator == "\n", "what the format puts between steps, scoring does too"
+    row = {"problem": "what is one ?", "steps": ["so one .", "two .", "it makes right ."]}
+    jsonl.write_rows(tmp_path / "in.jsonl", [row, {"problem": row["problem"], "text": "\n".join(row["steps"])}])
+    assert (
+        cli.main(["score", str(tmp_path / "prm"), str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 0
+    )
+    steps, text = (row["scores"] for _, row in jsonl.read_rows(tmp_path / "out.jsonl"))
+    assert len(steps) == 3 and text == pytest.approx(steps, abs=1e-5), "a text is read as the steps it was joined from"
     card = (tmp_path / "prm" / "README.md").read_text()
     assert "given from outside, by people or by other tools" in card and "signals" not in card
     assert str(tmp_path) not in card
@@ -61,7 +68,14 @@ def test_a_prm_learns_labels_from_outside(tmp_path):
     assert 0 < some < 60 and history["counts"]["solutions"] == some
     assert history["counts"]["held_out"] > 0 and history["evaluations"]
     before = (tmp_path / "prm" / "head.safetensors").stat().st_mtime_ns
-    assert train(tmp_path, "train.evaluation.held_out=0.2") == 0, "and once more is not made again"
+    (tmp_path / "prm" / "README.md").write_text("mine")
+    again = train(tmp_path, "train.evaluation.held_out=0.2", "segmenter.by=auto", "reduce=mean")
+    assert again == 0, "and once more is not made again, only told how it is used"
+    assert (tmp_path / "prm" / "head.safetensors").stat().st_mtime_ns == before
+    assert (tmp_path / "prm" / "README.md").read_text() == "mine"
+    usage = read_usage(tmp_path / "prm")
+    assert (usage.segmenter["by"], usage.reduce) == ("auto", "mean")
+    assert train(tmp_path, "train.evaluation.held_out=0.2", "train.lr=1e-3") == 2, "another PRM does not take its place"
     assert (tmp_path / "prm" / "head.safetensors").stat().st_mtime_ns == before
 
 
