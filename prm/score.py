@@ -20,11 +20,21 @@ def score_samples(prm: PRM, rows: Iterable[tuple[Problem, Sample, Steps]], sourc
     A sample without steps gets empty values. One that cannot be encoded (its problem is too long) abstains on every step,
     with the reason as each step's provenance.
     """
+    return [scores for scores, _ in score_and_cut(prm, rows, source)]
+
+
+def score_and_cut(
+    prm: PRM, rows: Iterable[tuple[Problem, Sample, Steps]], source: str
+) -> list[tuple[StepScores, tuple[int, ...]]]:
+    """`score_samples`, each with the steps, from 0, that were too long and are scored by their last tokens alone (`Encoded.cut`)."""
     rows = list(rows)
     pairs = [(problem.text, steps.cut(sample.text)) for problem, sample, steps in rows]
     encoded = encode_many(pairs, prm.tokenizer, prm.config)
     scores = prm.score_encoded(encoded)
-    return [_row(*row, source) for row in zip((s for _, s, _ in rows), (s for _, _, s in rows), encoded, scores)]
+    return [
+        (_row(sample, steps, one, mine, source), one.cut)
+        for (_, sample, steps), one, mine in zip(rows, encoded, scores)
+    ]
 
 
 def _row(sample: Sample, steps: Steps, encoded: Encoded, scores: list[float], source: str) -> StepScores:

@@ -71,10 +71,12 @@ def test_plain_scores_with_reasons(judge, expected):
         {"problem": PROBLEM, "text": "".join(STEPS)},
         {"problem": PROBLEM, "steps": []},
         {"problem": "what " * 99, "steps": ["one"]},
+        {"problem": PROBLEM, "steps": ["one .\n", "two " * 99]},
     ]
     answer = post(judge, "/score", {"rows": rows})
-    assert answer["scores"] == [pytest.approx(expected, abs=1e-5)] * 2 + [[], []]
-    assert answer["reasons"] == ["", "", "no_steps", "problem_too_long"]
+    assert answer["scores"][:-1] == [pytest.approx(expected, abs=1e-5)] * 2 + [[], []]
+    assert answer["reasons"] == ["", "", "no_steps", "problem_too_long", ""]
+    assert len(answer["scores"][-1]) == 2 and answer["cut"] == [[], [], [], [], [1]]
 
 
 def test_health_and_models(judge):
@@ -90,6 +92,7 @@ def test_health_and_models(judge):
         ("/score", [], 400, "must be a JSON object with rows"),
         ("/score", {}, 400, "rows: is missing"),
         ("/score", {"rows": [{"problem": 1}]}, 400, "rows 0: 'problem'"),
+        ("/score", {"rows": [{"problem": " ", "steps": ["b"]}]}, 400, "rows 0: 'problem' is empty"),
         ("/score", {"rows": [{"problem": "a", "steps": "b"}]}, 400, "rows 0: 'steps' must be a list"),
         ("/score", {"rows": [{"problem": "a", "steps": []}] * 5000}, 413, "rows: 5000 of them"),
         ("/score", b" " * (app.BODY + 1), 413, "longer than"),

@@ -3,7 +3,8 @@
     POST /pooling      vLLM's: a score a token (task token_classify), or the last token's (classify)
     POST /classify     vLLM's, as verl's reward model reads it: data[-1]["probs"][-1]
     POST /get_reward   OpenRLHF's remote reward: {"query", "prompts", "labels"} -> {"rewards", "scores", "extra_logs"}
-    POST /score        {"rows": [{"problem", "steps"}]} -> {"scores", "reasons"}
+    POST /score        {"rows": [{"problem", "steps"}]} -> {"scores", "reasons", "cut"}; cut: the steps, from 0,
+                         that are too long and are scored by their last tokens alone
     GET  /health, /v1/models
 
 Errors are {"error": {"message", "code"}}: 400 names the key that is wrong, 404 another model or path, 413 what is too large,

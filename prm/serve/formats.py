@@ -117,7 +117,11 @@ def answer_reward(judge: Judge, scored: Sequence[Scored], unscored: float | None
 
 
 def answer_score(scored: Sequence[Scored]) -> dict[str, Any]:
-    return {"scores": [one.scores for one in scored], "reasons": [one.reason for one in scored]}
+    return {
+        "scores": [one.scores for one in scored],
+        "reasons": [one.reason for one in scored],
+        "cut": [list(one.cut) for one in scored],
+    }
 
 
 def _request(body: Mapping[str, Any], judge: Judge, last: bool) -> Request:
@@ -148,6 +152,8 @@ def _row(row: Any, where: str) -> Item:
         raise PrmError(f"{where}: must be an object")
     if not isinstance(row.get("problem"), str):
         raise PrmError(f"{where}: 'problem' must be a text")
+    if not row["problem"].strip():
+        raise PrmError(f"{where}: 'problem' is empty; give its text or leave the row out")
     if isinstance(row.get("text"), str) and "steps" not in row:
         return Answer(row["problem"], row["text"])
     steps = row.get("steps")

@@ -61,11 +61,13 @@ Item = Tokens | Text | Solution | Answer
 
 @dataclass(frozen=True)
 class Scored:
-    """scores: sigmoids, in order; [] with a reason where it could not be scored. tokens: how many were read."""
+    """scores: sigmoids, in order; [] with a reason where it could not be scored. tokens: how many were read. cut: the steps that
+    were too long and are scored by their last tokens alone (`Encoded.cut`)."""
 
     scores: list[float]
     reason: str = ""
     tokens: int = 0
+    cut: tuple[int, ...] = ()
 
 
 class Judge:
@@ -127,7 +129,10 @@ class Judge:
         computed: those who ask so (vLLM's clients) have no place for a reason."""
         encoded = self._encoded(items)
         scores = self.prm.score_encoded(encoded)
-        return [Scored(mine, one.reason, sum(len(w.ids) for w in one.windows)) for mine, one in zip(scores, encoded)]
+        return [
+            Scored(mine, one.reason, sum(len(w.ids) for w in one.windows), one.cut)
+            for mine, one in zip(scores, encoded)
+        ]
 
     def reward(self, scored: Scored) -> float | None:
         """One number for a solution; None where it was not scored."""
