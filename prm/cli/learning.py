@@ -124,7 +124,8 @@ def train(made) -> None:
         "--out",
         required=True,
         metavar="FOLDER",
-        help="the PRM, with history.json: its losses, what was left out, and what it says of held-out problems",
+        help="the PRM, with history.json: its losses, what was left out, and what it says of held-out problems; a new or empty folder, "
+        "or that of the same call, which goes on where it was stopped",
     )
     verb.add_argument("--format", metavar="FORMAT", help=f"the data's format: {formats()}; default labels")
     verb.add_argument("--recipe", help="format, split, PRM and training (default recipes/train.yaml)")
