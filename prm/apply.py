@@ -21,7 +21,7 @@ from prm.jsonl import write_rows
 from prm.progress import progress, say
 from prm.records import Sample, StepScores
 from prm.signals import Context
-from prm.solutions import Row, read_pools
+from prm.solutions import Row, Unread, check_usable, read_pools
 
 BATCH = 256  # solutions handed to the PRM at once; it makes its own batches of tokens
 
@@ -44,17 +44,23 @@ SEGMENTER = "segmenter"  # a fitted one's folder inside the PRM's
 def rerank_file(path: str, folder: Path, out: str, method: str, reduce: str | None) -> int:
     """Chooses among each row's samples; writes {"problem_id", "choice", "text", "score", "reason", "values", "reasons"} rows.
 
-    reason: "" or why nothing could be chosen; reasons: the same for each sample that has no values.
+    reason: "" or why nothing could be chosen, "bad_row: ..." for a row that cannot be used; reasons: the same for each sample that has no
+    values. Raises PrmError, before the model is loaded, for a file that cannot be read or has no row that can be used.
     """
     from prm.rerank import rerank
 
     usage = read_usage(folder)
     reduce = reduction(folder, usage, reduce)
     pools, told = list(read_pools(path, usage)), []
-    scores = _scored(folder, _cut([row for pool in pools for row in pool], usage))
+    check_usable(pools)
+    scores = _scored(folder, _cut([row for pool in pools if not isinstance(pool, Unread) for row in pool], usage))
 
     def made():
         for pool in pools:
+            if isinstance(pool, Unread):
+                told.append(pool.reason)
+                yield _unread(pool)
+                continue
             mine = [next(scores) for _ in pool]
             clusters = [
                 a.cluster for a in answers.read_answers([sample for _, sample, _ in pool], usage.answers, comparer)
@@ -76,15 +82,25 @@ def rerank_checked(path: str, out: str) -> int:
     from prm import labelling
     from prm.rerank import rerank
 
-    told = []
+    told, bad = [], []
 
     def made():
-        for group in progress(labelling.CHECKS.groups(path, comparer), what="checking"):
+        used = 0
+        for given in progress(labelling.try_pool(path), what="checking"):
+            if isinstance(given, Unread):
+                bad.append(given)
+                told.append(given.reason)
+                yield _unread(given)
+                continue
+            problem, samples, cuts = given
+            group, used = labelling.CHECKS.group(problem, samples, comparer, cuts), used + 1
             rows = labelling.CHECKS.label([group])
             choice = rerank("checked_vote", rows, [a.cluster for a in group.answers], "min")
             reasons = [sample.reason for sample in group.samples]
             told.extend(reasons)
             yield _chosen(choice, group.samples, rows, reasons)
+        if not used:
+            check_usable(bad)
 
     with answers.open_pool(labelling.CHECKS.answers) as comparer:
         count = write_rows(out, made())
@@ -102,6 +118,11 @@ def _chosen(choice, samples: Sequence[Sample], rows: Sequence[StepScores], reaso
         "values": [list(row.values) for row in rows],
         "reasons": reasons,
     }
+
+
+def _unread(row: Unread) -> dict[str, Any]:
+    none = dict.fromkeys(("choice", "text", "score"))
+    return {"problem_id": row.problem_id, **none, "reason": row.reason, "values": [], "reasons": []}
 
 
 def reduction(folder: Path, usage: Usage, given: str | None) -> str:
@@ -179,7 +200,8 @@ def model_folder(path: str | os.PathLike, arm: str | None) -> Path:
     if arm is None and len(arms) == 1:
         (arm,) = arms
     if arm not in arms:
-        raise PrmError(f"{path}: name one of its PRMs with --arm: {', '.join(arms) or 'it trains none'}")
+        unknown = f"no PRM '{arm}' here; " if arm is not None else ""
+        raise PrmError(f"{path}: {unknown}name one of its PRMs with --arm: {', '.join(arms) or 'it trains none'}")
     if not run.complete(f"prm.{arm}"):
         raise PrmError(f"{path}: the PRM of {arm} is not trained yet; give its `prm run` command again")
     return run.model(arm)
@@ -202,7 +224,7 @@ def _reason(sample: Sample, scores: StepScores) -> str:
 
 
 def _tell(what: str, out: str, reasons: list[str]) -> None:
-    counts = Counter(filter(None, reasons))
+    counts = Counter(reason.split(":")[0] for reason in reasons if reason)
     say(
         f"{what} -> {out}" + ("; not scored: " if counts else "") + ", ".join(f"{n} {why}" for why, n in counts.items())
     )

@@ -22,16 +22,16 @@ from typing import Any
 
 from prm import answers, config, labels, plugins, recipefile
 from prm.errors import PrmError
-from prm.jsonl import read_rows, text_of, write_rows
+from prm.jsonl import try_rows, write_rows
 from prm.plugins import Plugin
-from prm.problems import id_of
 from prm.progress import progress, say
 from prm.recipe import Arm
 from prm.records import Group, Problem, Sample, Steps, StepScores
 from prm.signals import Context
+from prm.solutions import Unread, pool_of
 
-TEXT = ("problem", "question")
 Cuts = Mapping[int, Steps]  # by the sample's index
+Given = tuple[Problem, tuple[Sample, ...], Cuts]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def load(recipe: str | os.PathLike | None = None) -> Labeller:
     made of texts alone."""
     path = Path(recipe) if recipe is not None else recipefile.shipped("label.yaml")
     mapping = recipefile.read(path, (), unfilled=("problems", "references", "engine", "prm"))
-    made = (_of_run_recipe if "problems" in mapping else _of_label_recipe)(mapping, f"{path}:")
+    where = f"{path}:"
+    made = _of_run_recipe(mapping, where) if "problems" in mapping else config.build(Labeller, mapping, where)
     made.cutter(f"{path}: ")
     for name in made.signals:
         made.signal(name, f"{path}: ")
@@ -155,27 +156,33 @@ def read_pool(pool: str | os.PathLike, config: answers.Config | None = None) -> 
 
 
 def problems(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...]]]:
-    """Each row's problem and samples. The id is `problem_id` where a row has one, else a hash of the text."""
+    """Each row's problem and samples. Raises PrmError that names the row for one that cannot be used."""
     return ((problem, samples) for problem, samples, _ in _rows(pool))
 
 
-def _rows(pool: str | os.PathLike) -> Iterator[tuple[Problem, tuple[Sample, ...], Cuts]]:
-    """As `problems`, with the steps of the samples that bring theirs."""
+def _rows(pool: str | os.PathLike) -> Iterator[Given]:
+    for given in try_pool(pool):
+        if isinstance(given, Unread):
+            raise given.error
+        yield given
+
+
+def try_pool(pool: str | os.PathLike) -> Iterator[Given | Unread]:
+    """As `problems`, with the steps of the samples that bring theirs, and rows that cannot be used among the others."""
     seen: dict[str, str] = {}
-    for number, row in read_rows(pool):
+    for number, row in try_rows(pool):
         where = f"{pool} row {number}"
-        text = text_of(row, TEXT, where)
-        name = next(n for n in TEXT if n in row)
-        id = id_of(row, "problem_id" if "problem_id" in row else None, name, where)
-        if id in seen:
-            raise PrmError(f"{where}: the problem '{id}' stands in {seen[id]} too; put all its samples in one row")
-        seen[id] = where
-        if not isinstance(row.get("samples"), list) or not row["samples"]:
-            raise PrmError(f"{where}: 'samples' must be a list of objects with 'text', at least one")
-        samples = tuple(_sample(id, i, given) for i, given in enumerate(row["samples"]))
-        told = {s.index: _given_steps(given) for s, given in zip(samples, row["samples"]) if not s.reason}
+        try:
+            problem, given = pool_of(row, where)
+            if (at := seen.setdefault(id := problem.id, where)) != where:
+                raise PrmError(f"{where}: the problem '{id}' stands in {at} too; put all its samples in one row")
+        except PrmError as error:
+            yield Unread.of(row, str(pool), number, error)
+            continue
+        samples = tuple(_sample(id, i, one) for i, one in enumerate(given))
+        told = {s.index: _given_steps(one) for s, one in zip(samples, given) if not s.reason}
         cuts = {i: Steps(id, i, tuple(accumulate(map(len, steps)))) for i, steps in told.items() if steps}
-        yield Problem(id, text), samples, cuts
+        yield problem, samples, cuts
 
 
 def _sample(id: str, index: int, given: Any) -> Sample:
@@ -225,10 +232,6 @@ def _labelled(
                 tally[f"samples {sample.reason}"] += 1
                 made["reason"] = sample.reason
             yield made
-
-
-def _of_label_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:
-    return config.build(Labeller, mapping, where)
 
 
 def _of_run_recipe(mapping: Mapping[str, Any], where: str) -> Labeller:

@@ -17,11 +17,12 @@ from prm import answers, plugins, recipe, recipefile, transforms
 from prm.apply import check_reduction, read_usage, reduction, segmenter_of
 from prm.errors import PrmError
 from prm.jsonl import write_rows
-from prm.labelling import problems
+from prm.labelling import try_pool
 from prm.progress import progress, say
 from prm.records import Answer, Problem, Sample, StepScores
 from prm.rerank import majority, solution_score, weighted_vote
 from prm.signals import Context
+from prm.solutions import BAD, Unread, check_usable
 
 CHUNK = 64  # problems asked at once
 READ = ("engine", "sampling", "answers", "segmenter", "repose")  # sections; the segmenter is for a PRM that names none
@@ -54,7 +55,7 @@ def reasked_vote(
 ) -> int:
     """Writes {"problem_id", "answer", "score", "reason", "answers", "scores"} rows and returns their number.
 
-    answer: the original problem's, or null with a reason; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
+    answer: the original problem's, or null with a reason, "bad_row: ..." for a row that cannot be used; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
     answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that cannot be read and for a `reduce` that is
     unknown or has no PRM.
     """
@@ -62,15 +63,20 @@ def reasked_vote(
     for plugin in (loaded.engine, loaded.segmenter, loaded.repose.transform):
         plugins.check(plugin.module, plugin.config)
     reduce = _reduce(folder, reduce)
-    pool = [(problem, len(samples)) for problem, samples in problems(path)]
+    rows = list(try_pool(path))
+    check_usable(rows)
+    pool = [(row[0], len(row[1])) for row in rows if not isinstance(row, Unread)]
     context = Context(loaded)
     try:
         with answers.open_pool(loaded.answers) as comparer:
-            count = write_rows(out, _rows(pool, context, comparer, folder, reduce))
+            made = _rows(pool, context, comparer, folder, reduce)
+            count = write_rows(out, (_unread(row) if isinstance(row, Unread) else next(made) for row in rows))
     finally:
         context.close()
     same = sum(not _other_words(problem, loaded) for problem, _ in pool)
     told = f"; {same} could not be put in other words and were asked as they are" if same else ""
+    bad = count - len(pool)
+    told += f"; not asked: {bad} {BAD}" if bad else ""
     say(f"{count} problems, {context.tokens:,} tokens generated -> {out}{told}")
     return count
 
@@ -123,6 +129,11 @@ def _voted(problem: Problem, read: Sequence[Answer], scores: Sequence[StepScores
         "answers": [answer.text or None for answer in read],
         "scores": [solution_score(row.values, reduce) for row in of_problem] or None,
     }
+
+
+def _unread(row: Unread) -> dict:
+    none = {"answer": None, "score": None, "reason": row.reason}
+    return {"problem_id": row.problem_id, **none, "answers": [], "scores": None}
 
 
 def _reduce(folder: Path | None, given: str | None) -> str | None:

@@ -25,10 +25,10 @@ from prm.plugins import Plugin
 from prm.progress import progress, say
 from prm.records import Problem, Sample, Steps
 from prm.signals import Context
-from prm.solutions import of_steps, of_text
+from prm.solutions import BAD, of_steps, of_text
 
 WINDOW = 4096  # rows of a window; enough for batches of like lengths
-BAD, GLUED = "bad_row", "glued"
+GLUED = "glued"
 CHARS = 8_000_000  # of a window's solutions: what bounds memory where rows are long
 
 

@@ -2,40 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from prm.errors import PrmError
 from prm.joining import joined
-from prm.jsonl import read_rows, text_of
+from prm.jsonl import text_of, try_rows
 from prm.problems import id_of
 from prm.records import Problem, Sample, Steps
 
 if TYPE_CHECKING:
     from prm.apply import Usage
 
+BAD = "bad_row"
 Row = tuple[Problem, Sample, Steps | None]  # None: still to be cut
 
 
-def read_pools(path: str, usage: Usage) -> Iterator[list[Row]]:
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A row of a pool that cannot be used. problem_id: its own, else "row N"; where: "FILE row N"; what is wrong with it."""
+
+    problem_id: str
+    where: str
+    what: str
+
+    @classmethod
+    def of(cls, row: Any, path: str, number: int, error: PrmError) -> Unread:
+        id, where = row.get("problem_id") if isinstance(row, dict) else None, f"{path} row {number}"
+        named = str(id) if isinstance(id, (str, int)) and not isinstance(id, bool) else f"row {number}"
+        return cls(named, where, str(error).removeprefix(where).removeprefix(":").strip())
+
+    @property
+    def reason(self) -> str:
+        return f"{BAD}: {self.what}"
+
+    @property
+    def error(self) -> PrmError:
+        return PrmError(f"{self.where}: {self.what}")
+
+
+def check_usable(rows: Sequence[Any]) -> None:
+    """PrmError, the first one's, where all rows of a pool are Unread: it is another kind of file."""
+    if rows and all(isinstance(row, Unread) for row in rows):
+        raise rows[0].error
+
+
+def read_pools(path: str, usage: Usage) -> Iterator[list[Row] | Unread]:
     """Rows {"problem" or "question", "samples": [{"text"} or {"steps"} or a text, ...]}. A sample's text goes first: it is
     the whole solution. One with neither is kept with a reason."""
-    for number, row in read_rows(path):
+    for number, row in try_rows(path):
         where = f"{path} row {number}"
-        samples = row.get("samples")
-        if not isinstance(samples, list) or not samples:
-            raise PrmError(
-                f"{where}: 'samples' must be a list of objects, such as [{{\"text\": ...}}], with at least one"
-            )
-        problem = _problem(row, where)
-        yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
+        try:
+            problem, samples = pool_of(row, where)
+            yield [_sample(problem, i, sample, usage, f"{where} sample {i}") for i, sample in enumerate(samples)]
+        except PrmError as error:
+            yield Unread.of(row, path, number, error)
 
 
-def _problem(row: dict, where: str) -> Problem:
+def pool_of(row: dict | PrmError, where: str) -> tuple[Problem, list[Any]]:
+    """A row's problem, whose id is `problem_id` where it has one, else a hash of the text, and its samples as they are."""
+    if isinstance(row, PrmError):
+        raise row
     name = "problem" if "problem" in row else "question"
     text = text_of(row, ["problem", "question"], where)
-    return Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
+    problem = Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
+    samples = row.get("samples")
+    if not isinstance(samples, list) or not samples:
+        raise PrmError(f"{where}: 'samples' must be a list of objects with 'text' or 'steps', with at least one")
+    return problem, samples
 
 
 def _sample(problem: Problem, index: int, given: Any, usage: Usage, where: str) -> Row:

@@ -112,6 +112,13 @@ def test_rerank(done, tmp_path, capsys):
     assert cli.main([*arguments, "--method", "weighted-vote"]) == 0
     ((_, row),) = jsonl.read_rows(tmp_path / "out.jsonl")
     assert row["choice"] in (1, 2) and row["text"] == "It is 2" and len(row["values"]) == 3
+    jsonl.write_rows(tmp_path / "in.jsonl", [{"problem": "1 + 1?", "samples": []}, *rows, {"problem_id": "c"}])
+    assert cli.main([*arguments, "--method", "weighted-vote"]) == 0
+    bad, same, other = (row for _, row in jsonl.read_rows(tmp_path / "out.jsonl"))
+    assert same == row and bad.keys() == other.keys() == row.keys() and bad["choice"] is other["text"] is None
+    assert (
+        bad["problem_id"] == "row 1" and bad["reason"].startswith("bad_row: 'samples'") and other["problem_id"] == "c"
+    )
 
 
 def test_samples_that_cannot_be_scored_are_kept_with_a_reason(done, tmp_path, capsys):
@@ -170,7 +177,7 @@ def test_files_that_are_not_what_they_seem(done, tmp_path, capsys, monkeypatch):
     assert "not UTF-8" in fails(capsys, "score", str(done.path), "b.jsonl", "-o", "o")
     assert "no such file" in fails(capsys, "score", str(done.path), "c.jsonl", "-o", "o")
     assert "no such folder" in fails(capsys, "score", "nowhere", "b.jsonl", "-o", "o")
-    assert "name one of its PRMs with --arm: ours" in fails(
+    assert "no PRM 'x' here; name one of its PRMs with --arm: ours" in fails(
         capsys, "score", str(done.path), "b.jsonl", "--arm", "x", "-o", "o"
     )
 

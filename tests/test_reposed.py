@@ -62,10 +62,12 @@ def test_voting_over_re_asked_problems_from_the_command_line(tmp_path, capsys):
     made = problems.generate(6, seed=5)
     pool, out = tmp_path / "pool.jsonl", tmp_path / "answers.jsonl"
     rows = [{"problem_id": p.id, "problem": p.text, "samples": [{"text": "?"}] * 8} for p in made]
-    pool.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    bad = {"problem_id": "bad", "problem": "?", "samples": []}
+    pool.write_text("".join(json.dumps(row) + "\n" for row in (bad, *rows)))
     command = ["rerank", str(pool), "--method", "reasked-vote", "--recipe", "recipes/demo.yaml", "-o", str(out)]
     assert cli.main(command) == 0
-    found = [json.loads(line) for line in out.read_text().splitlines()]
+    refused, *found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert refused["problem_id"] == "bad" and refused["answer"] is None and "bad_row: 'samples'" in refused["reason"]
     right = [row["answer"] == str(story.read_problem(p.text).answer) for row, p in zip(found, made, strict=True)]
     assert [len(row["answers"]) for row in found] == [8] * 6 and sum(right) >= 5
     assert found[0]["scores"] is None and 0 < found[0]["score"] <= 1

@@ -18,8 +18,8 @@ from prm.plugins import Plugin
 from prm.problems import id_of
 from prm.progress import progress, say
 from prm.records import Problem
-from prm.scorefile import BAD
 from prm.search import Found, Stepwise
+from prm.solutions import BAD
 
 TOGETHER = 256  # problems searched in step: what the engine and the PRM are given at once
 
