@@ -5,13 +5,14 @@
 
 Rows are read a window at a time; the PRM sorts a window's solutions by length and makes its batches of tokens. The output
 appears when it is whole. A row that cannot be scored has the scores [] and a `reason`: "bad_row: what is wrong", "empty", "no_text",
-"empty_step", or why it could not be encoded.
+"empty_step", or why it could not be encoded. "cut": [int, ...] names the steps, from 0, that do not fit in the PRM's max_tokens
+beside the problem and are scored by their last tokens alone; a row without such has none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -23,12 +24,12 @@ from prm.joining import glued
 from prm.jsonl import text_of, try_rows, write_rows
 from prm.plugins import Plugin
 from prm.progress import progress, say
-from prm.records import Problem, Sample, Steps
+from prm.records import Problem, Sample, Steps, StepScores
 from prm.signals import Context
 from prm.solutions import BAD, of_steps, of_text
 
 WINDOW = 4096  # rows of a window; enough for batches of like lengths
-GLUED = "glued"
+GLUED, CUT = "glued", "cut"
 CHARS = 8_000_000  # of a window's solutions: what bounds memory where rows are long
 
 
@@ -60,9 +61,13 @@ def score_file(path: str, folder: Path, out: str, separator: str | None = None) 
     usage, reasons = read_usage(folder), Counter()
     usage = usage if separator is None else replace(usage, separator=separator)
     rows = write_rows(out, _scored(path, folder, usage, reasons))
-    glued = reasons.pop(GLUED, 0)
+    glued, long = reasons.pop(GLUED, 0), reasons.pop(CUT, 0)
     told = ", ".join(f"{n:,} {why}" for why, n in reasons.items())
     say(f"{rows:,} solutions -> {out}" + (f"; not scored: {told}" if told else ""))
+    if long:
+        say(
+            f'{long:,} steps are too long for the PRM\'s max_tokens and scored by their last tokens alone: see "cut" in their rows'
+        )
     if glued:
         say(
             f"{path}: nothing stands between the steps of some rows ({glued:,}), and so they were read; "
@@ -73,7 +78,7 @@ def score_file(path: str, folder: Path, out: str, separator: str | None = None) 
 
 def _scored(path: str, folder: Path, usage: Usage, reasons: Counter) -> Iterator[dict[str, Any]]:
     from prm.model import PRM
-    from prm.score import score_samples
+    from prm.score import score_and_cut
 
     windows = _windows(read_solutions(path, usage))
     first = next(windows)
@@ -82,10 +87,11 @@ def _scored(path: str, folder: Path, usage: Usage, reasons: Counter) -> Iterator
     bar = progress(count(), what="scoring")
     for window in chain([first], windows):
         window = _cut(window, segmenter, context)
-        found = iter(score_samples(prm, [(s.problem, s.sample, s.steps) for s in window if s.sample], folder.name))
+        found = iter(score_and_cut(prm, [(s.problem, s.sample, s.steps) for s in window if s.sample], folder.name))
         for solution in window:
             reasons[GLUED] += solution.glued
-            made = _row(solution, next(found) if solution.sample else None)
+            made = _row(solution, *(next(found) if solution.sample else (None, ())))
+            reasons[CUT] += len(made.get("cut", ()))
             if "reason" in made:
                 reasons[made["reason"].split(":")[0]] += 1
             next(bar)
@@ -149,11 +155,11 @@ def _cut(window: list[Solution], segmenter: Plugin | None, context: Context) -> 
     return [replace(s, steps=next(found)) if s.sample and s.steps is None else s for s in window]
 
 
-def _row(solution: Solution, scores) -> dict[str, Any]:
+def _row(solution: Solution, scores: StepScores | None, cut: Sequence[int]) -> dict[str, Any]:
     if scores is None:
         return {"id": solution.id, "scores": [], "reason": solution.reason}
     why = solution.sample.reason or (scores.provenance[0] if scores.provenance else "")
     if why:
         return {"id": solution.id, "scores": [], "reason": why}
     steps = {} if solution.brought else {"steps": solution.steps.cut(solution.sample.text)}
-    return {"id": solution.id, "scores": list(scores.values), **steps}
+    return {"id": solution.id, "scores": list(scores.values), **steps, **({"cut": list(cut)} if cut else {})}

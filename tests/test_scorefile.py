@@ -84,6 +84,24 @@ def test_serving_joins_steps_as_training_did(prm):
     assert glued.scores != pytest.approx(one.scores, abs=1e-6)
 
 
+def test_steps_that_are_too_long_are_named(prm, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("PRM_QUIET")
+    (prm / "usage.json").write_text(json.dumps({"segmenter": {"name": "delimiter", "by": "lines"}}))
+    steps = ["one .\n", "two " * 99 + ".\n", "six ."]
+    rows = [
+        {**BENCH, "steps": steps},
+        {"problem": BENCH["problem"], "text": "".join(steps)},
+        {**BENCH, "steps": ["one ."]},
+    ]
+    given, text, short = scored(prm, tmp_path, rows)
+    assert given["cut"] == text["cut"] == [1] and "cut" not in short
+    expected = PRM.load(prm, "cpu").score(BENCH["problem"], steps)
+    assert given["scores"] == pytest.approx(expected, abs=1e-5), "its scores stay"
+    assert "2 steps are too long for the PRM's max_tokens" in capsys.readouterr().err
+    scored(prm, tmp_path, rows[2:])
+    assert "too long" not in capsys.readouterr().err
+
+
 def test_a_bad_row_is_a_row_with_a_reason(prm, tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("PRM_QUIET")
     good = {**BENCH, "steps": ["so one ."]}

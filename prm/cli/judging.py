@@ -33,7 +33,8 @@ def score(made) -> None:
     out(
         verb,
         '{"id", "scores"}, a row each, in order: the belief in [0, 1] that each step is right; "steps" too where the row brought '
-        'a text; "reason", with the scores [], where it cannot be scored. id: the row\'s id or problem_id, else its line',
+        'a text; "cut" where steps are too long for max_tokens: which, from 0, are scored by their last tokens alone; "reason", with the '
+        "scores [], where it cannot be scored. id: the row's id or problem_id, else its line",
     )
 
 
