@@ -18,10 +18,12 @@ from prm.store import Run, write_file
 
 
 def stages(run: Run) -> Iterator[str]:
-    """A line a stage, in the order they run."""
+    """A line a stage, in the order they run; then a line a trained PRM, with the folder that PRM.load and `prm score` take."""
     for stage in run.stages():
         folder = run.folder(stage)
         yield summary(folder) if folder.path.exists() else f"{stage:<28} not begun"
+    for arm in (stage.removeprefix("prm.") for stage in run.stages("prm.") if run.complete(stage)):
+        yield f"PRM {arm}: {run.model(arm)}"
 
 
 def who(run: Run, stage: str | None) -> Iterator[str]:

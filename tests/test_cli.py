@@ -70,7 +70,10 @@ def test_check_makes_nothing(small, tmp_path, capsys):
 
 def test_show(done, capsys):
     cli.main(["show", str(done.path)])
-    assert len(lines(capsys)) == len(done.stages())
+    arms = [stage.removeprefix("prm.") for stage in done.stages("prm.")]
+    shown = lines(capsys)
+    assert arms and len(shown) == len(done.stages()) + len(arms)
+    assert shown[-len(arms) :] == [f"PRM {arm}: {done.model(arm)}" for arm in arms]
     cli.main(["show", str(done.path), "samples.test", "--problem", "p12"])
     assert [json.loads(line)["index"] for line in lines(capsys)] == [0, 1, 2, 3]
     cli.main(["show", str(done.path), "--problem", "p12"])
