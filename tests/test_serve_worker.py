@@ -122,7 +122,9 @@ def test_who_hangs_up_is_not_computed_and_too_much_waiting_is_refused(judge, mon
     assert [one.status_code for one in answered] == [200, 200] and [len(batch) for batch in batches] == [1, 1]
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forking a process that has threads: the point
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # of forking a process that has threads: the point
 def test_a_forked_process_is_told_instead_of_waiting_for_ever(judge):
     worker = Worker(judge)
     worker.submit([Solution(PROBLEM, tuple(STEPS))]).result()

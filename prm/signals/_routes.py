@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from prm.engines import drawn
 from prm.records import Problem, Sample
 from prm.world.facts import Fact
 from prm.world.routes import Route
@@ -61,7 +62,7 @@ class Inquiry:
         digit = None if sample.reason else read_answer(sample.text.rsplit("\n", 1)[-1])
         self.asked += 1
         self.met += meets
-        self.tokens += len(sample.token_ids)
+        self.tokens += drawn(sample)
         if digit is not None and not (guard and meets):
             self.answers[route][self.routes[route].answer_map(digit)] += 1
 
