@@ -11,17 +11,14 @@ The model is a Llama of random weights, with a head drawn wide enough for peaked
 
 from __future__ import annotations
 
-import ctypes
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prm.errors import PrmError
+from eval.memory import resident
 
 if TYPE_CHECKING:
     import torch
@@ -178,19 +175,6 @@ def _extra_memory(name: str, shape: Shape) -> float:
             before = torch.cuda.memory_allocated()
             call()
             return (torch.cuda.max_memory_allocated() - before) / 2**20
-        before = _resident("VmRSS", reset=True)
+        before = resident("VmRSS", reset=True)
         call()
-        return _resident("VmHWM") - before
-
-
-def _resident(field: str, reset: bool = False) -> float:
-    """MiB of this process's resident memory now (VmRSS) or at its peak since the last reset (VmHWM)."""
-    try:
-        if reset:
-            ctypes.CDLL(None).malloc_trim(0)  # else what was freed before would be reused unseen
-            Path("/proc/self/clear_refs").write_text("5")
-        return int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-    except (OSError, AttributeError) as error:
-        raise PrmError(
-            f"bench: peak memory cannot be read here ({error}); run it on Linux with glibc, or on a GPU"
-        ) from None
+        return (resident() - before) / 2**20

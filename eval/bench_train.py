@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -19,6 +18,8 @@ from array import array
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+
+from eval.memory import resident
 
 VARIANTS = (  # name, prm settings, train settings
     ("padded, sdpa", {}, {"packed": False}),
@@ -66,7 +67,7 @@ def measure(prm_config, train_config, n: int, tokens: int) -> dict[str, float]:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         trained = _timed(trainer.train, cuda)
-    memory = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = torch.cuda.max_memory_allocated() if cuda else resident()
     scored = _timed(lambda: prm.score_encoded([Encoded((item.window,)) for item in items]), cuda)
     return {
         "train/s": n / trained[0],

@@ -10,12 +10,13 @@ kernels   trl: with our linear layers
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from array import array
 from contextlib import nullcontext
 from pathlib import Path
+
+from eval.memory import resident
 
 BATCH, ACCUMULATE = 64, 4
 
@@ -30,7 +31,7 @@ def run(job: dict) -> dict:
     if job["side"] == "loss":
         return {"loss_error": _loss_error(Path(job["folder"]), windows, job["siblings"])}
     warmup, trainer = (_theirs if job["side"] == "trl" else _ours)(Path(job["folder"]), windows, job)
-    cuda, before = torch.cuda.is_available(), _peak()
+    cuda, before = torch.cuda.is_available(), resident()
     with linear.fast() if job.get("kernels") else nullcontext():
         warmup.train()
         if cuda:
@@ -40,14 +41,9 @@ def run(job: dict) -> dict:
         if cuda:
             torch.cuda.synchronize()
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    peak = torch.cuda.max_memory_allocated() if cuda else _peak()
+    peak = torch.cuda.max_memory_allocated() if cuda else resident()
     grown = peak - (0 if cuda else before)
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak, "grown_bytes": grown}
-
-
-def _peak() -> int:
-    """Of this process, in bytes; what getrusage says begins with the parent's."""
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def _ours(folder: Path, windows: list, job: dict):

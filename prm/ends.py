@@ -16,9 +16,7 @@ from prm.segmenters import delimiter
 
 FIRST = 1000  # solutions looked at
 ENOUGH = 0.9  # agreement below which a user is told
-TIES = {
-    "\n": ("lines", "auto", "blank_lines", "numbered")
-}  # which of equals, by what stood between steps; else BY's order
+FIRST_OF = {"\n": "lines"}  # of kinds that agree alike, by what stood between steps; else in BY's order
 
 Solution = tuple[Problem, Sample, Steps]
 
@@ -49,7 +47,8 @@ def segmenter(asked: dict[str, Any], separator: str, rows: Sequence[Solution]) -
     """`asked`; a delimiter without `by` gets the one that agrees best with where the rows' steps end."""
     if asked["name"] != "delimiter" or "by" in asked:
         return asked
-    kinds = [{**asked, "by": by} for by in TIES.get(separator, delimiter.BY)]
+    order = sorted(delimiter.BY, key=lambda by: by != FIRST_OF.get(separator))
+    kinds = [{**asked, "by": by} for by in order]
     return max(kinds, key=lambda kind: agreement(kind, rows).share)  # the first of equals
 
 

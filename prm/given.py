@@ -28,7 +28,8 @@ from prm.rerank import REDUCE
 class Recipe:
     """format: the data's, {name: ..., its config}. split: of a hub data set. after_error: what becomes of a step once an earlier one is
     wrong, as `labels.after_error` has it; "drop" masks what follows the first error. reduce, segmenter: what the PRM's usage.json tells
-    `prm rerank` and `prm score`; a delimiter without `by` gets the one that brings the rows' own steps back (`prm.ends`). train.evaluation holds problems out."""
+    `prm rerank` and `prm score`; a delimiter without `by` gets the one that brings the rows' own steps back (`prm.ends`).
+    train.evaluation holds problems out."""
 
     format: dict[str, Any] = field(default_factory=lambda: {"name": "labels"})
     split: str = "train"

@@ -55,9 +55,9 @@ def reasked_vote(
 ) -> int:
     """Writes {"problem_id", "answer", "score", "reason", "answers", "scores"} rows and returns their number.
 
-    answer: the original problem's, or null with a reason, "bad_row: ..." for a row that cannot be used; score: its share of the samples or, with a PRM (`folder`), the sum of their scores;
-    answers, scores: of each sample asked for, the latter null without a PRM. Raises PrmError for a recipe that cannot be read and for a `reduce` that is
-    unknown or has no PRM.
+    answer: the original problem's, or null with a reason, "bad_row: ..." for a row that cannot be used; score: its share of the
+    samples or, with a PRM (`folder`), the sum of their scores; answers, scores: of each sample asked for, the latter null without a
+    PRM. Raises PrmError for a recipe that cannot be read and for a `reduce` that is unknown or has no PRM.
     """
     loaded = load(recipe_path, overrides)
     for plugin in (loaded.engine, loaded.segmenter, loaded.repose.transform):

@@ -26,7 +26,7 @@ from prm.plugins import Plugin
 from prm.progress import progress, say
 from prm.records import Problem, Sample, Steps, StepScores
 from prm.signals import Context
-from prm.solutions import BAD, of_steps, of_text
+from prm.solutions import BAD, bad, of_steps, of_text
 
 WINDOW = 4096  # rows of a window; enough for batches of like lengths
 GLUED, CUT = "glued", "cut"
@@ -108,7 +108,7 @@ def read_solutions(path: str, usage: Usage) -> Iterator[Solution]:
             yield _solution(row, number, usage, where)
         except PrmError as error:
             id = _id(row, number) if isinstance(row, dict) else number
-            yield Solution(number, id, reason=f"{BAD}: {str(error).removeprefix(where + ': ')}")
+            yield Solution(number, id, reason=bad(error, where))
 
 
 def _solution(row: dict, number: int, usage: Usage, where: str) -> Solution:

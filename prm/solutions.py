@@ -32,7 +32,7 @@ class Unread:
     def of(cls, row: Any, path: str, number: int, error: PrmError) -> Unread:
         id, where = row.get("problem_id") if isinstance(row, dict) else None, f"{path} row {number}"
         named = str(id) if isinstance(id, (str, int)) and not isinstance(id, bool) else f"row {number}"
-        return cls(named, where, str(error).removeprefix(where).removeprefix(":").strip())
+        return cls(named, where, _what(error, where))
 
     @property
     def reason(self) -> str:
@@ -41,6 +41,15 @@ class Unread:
     @property
     def error(self) -> PrmError:
         return PrmError(f"{self.where}: {self.what}")
+
+
+def bad(error: PrmError, where: str) -> str:
+    """The reason of a row at `where` that cannot be used."""
+    return f"{BAD}: {_what(error, where)}"
+
+
+def _what(error: PrmError, where: str) -> str:
+    return str(error).removeprefix(where).removeprefix(":").strip()
 
 
 def check_usable(rows: Sequence[Any]) -> None:
@@ -61,13 +70,18 @@ def read_pools(path: str, usage: Usage) -> Iterator[list[Row] | Unread]:
             yield Unread.of(row, path, number, error)
 
 
-def pool_of(row: dict | PrmError, where: str) -> tuple[Problem, list[Any]]:
-    """A row's problem, whose id is `problem_id` where it has one, else a hash of the text, and its samples as they are."""
+def problem_of(row: dict | PrmError, where: str) -> Problem:
+    """Of a row {"problem" or "question", "problem_id"?}. Without problem_id the id is a hash of the text."""
     if isinstance(row, PrmError):
         raise row
     name = "problem" if "problem" in row else "question"
     text = text_of(row, ["problem", "question"], where)
-    problem = Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
+    return Problem(id_of(row, "problem_id" if "problem_id" in row else None, name, where), text)
+
+
+def pool_of(row: dict | PrmError, where: str) -> tuple[Problem, list[Any]]:
+    """A row's problem and its samples as they are."""
+    problem = problem_of(row, where)
     samples = row.get("samples")
     if not isinstance(samples, list) or not samples:
         raise PrmError(f"{where}: 'samples' must be a list of objects with 'text' or 'steps', with at least one")

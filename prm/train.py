@@ -60,7 +60,8 @@ def train(
     """Trains a PRM on labelled solutions and writes it to `folder`; the same inputs and seed give the same weights.
 
     Does nothing where `folder` holds the PRM of just this call. Raises PrmError where it holds anything else, where nothing can be
-    learned (no label has weight), or where the loss is no longer finite. A row that cannot be encoded is left out and counted in history.json by reason. progress: as `prm.progress.progress`.
+    learned (no label has weight), or where the loss is no longer finite. A row that cannot be encoded is left out and counted in
+    history.json by reason. progress: as `prm.progress.progress`.
     """
     from transformers import set_seed
 

@@ -13,13 +13,12 @@ from typing import Any
 from prm import config, plugins, recipefile
 from prm.apply import Usage, read_usage
 from prm.errors import PrmError
-from prm.jsonl import text_of, try_rows, write_rows
+from prm.jsonl import try_rows, write_rows
 from prm.plugins import Plugin
-from prm.problems import id_of
 from prm.progress import progress, say
 from prm.records import Problem
 from prm.search import Found, Stepwise
-from prm.solutions import BAD
+from prm.solutions import bad, problem_of
 
 TOGETHER = 256  # problems searched in step: what the engine and the PRM are given at once
 
@@ -99,18 +98,13 @@ def read_problems(path: str) -> Iterator[Problem | Found]:
     for number, given in try_rows(path):
         where = f"{path} row {number}"
         try:
-            if isinstance(given, PrmError):
-                raise given
-            name = "problem" if "problem" in given else "question"
-            text = text_of(given, ["problem", "question"], where)
-            id = id_of(given, "problem_id" if "problem_id" in given else None, name, where)
-            if id in seen:
-                raise PrmError(f"{where}: the problem '{id}' is that of row {seen[id]} too")
+            problem = problem_of(given, where)
+            if (first := seen.setdefault(problem.id, number)) != number:
+                raise PrmError(f"{where}: the problem '{problem.id}' is that of row {first} too")
         except PrmError as error:
-            yield Found(f"row {number}", None, None, None, 0, f"{BAD}: {str(error).removeprefix(where + ': ')}")
+            yield Found(f"row {number}", None, None, None, 0, bad(error, where))
             continue
-        seen[id] = number
-        yield Problem(id, text)
+        yield problem
 
 
 def row(found: Found) -> Mapping[str, Any]:

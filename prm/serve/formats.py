@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prm.errors import PrmError
+from prm.jsonl import text_of
 from prm.serve.judge import Answer, Item, Judge, Scored, Solution, Text, Tokens
 
 TYPES = {
@@ -150,16 +151,13 @@ def _is_ids(given: Any) -> bool:
 def _row(row: Any, where: str) -> Item:
     if not isinstance(row, dict):
         raise PrmError(f"{where}: must be an object")
-    if not isinstance(row.get("problem"), str):
-        raise PrmError(f"{where}: 'problem' must be a text")
-    if not row["problem"].strip():
-        raise PrmError(f"{where}: 'problem' is empty; give its text or leave the row out")
+    problem = text_of(row, ["problem"], where)
     if isinstance(row.get("text"), str) and "steps" not in row:
-        return Answer(row["problem"], row["text"])
+        return Answer(problem, row["text"])
     steps = row.get("steps")
     if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
         raise PrmError(f"{where}: 'steps' must be a list of texts")
-    return Solution(row["problem"], tuple(steps))
+    return Solution(problem, tuple(steps))
 
 
 def _size(item: Item) -> int:
